@@ -1,0 +1,56 @@
+"""An exchange → the trace that is kept of it. Every text of a person or a model goes through the scrubber first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from luthier.gateway.exchange import Exchange
+from luthier.gateway.personal import black_out, scattered
+from luthier.gateway.plain import visible
+from luthier.records.data import Scrubbed
+from luthier.records.serving import Trace
+
+
+class Dialogues(Protocol):
+    """What takes personal data out of the texts of one dialogue."""
+
+    def dialogue(self, texts: Sequence[str], language: str = "") -> list[Scrubbed]:
+        """The texts, scrubbed together: one placeholder for one value."""
+
+
+def trace_of(exchange: Exchange, scrubber: Dialogues) -> Trace:
+    """The trace of an exchange that has its ending. Passages are documents of the house and stay word for word."""
+    said = [message.content for message in exchange.asked.messages]
+    claims = [citation.claim for citation in exchange.citations]
+    draft = "" if exchange.draft == exchange.answer else exchange.draft
+    texts = [_whole(visible(text)) for text in (*said, exchange.answer, draft, *claims)]
+    clean = [scrubbed.text for scrubbed in scrubber.dialogue(texts, exchange.language)]
+    messages, rest = clean[: len(said)], clean[len(said) :]
+    pairs = zip(exchange.asked.messages, messages, strict=True)
+    cited = zip(exchange.citations, rest[2:], strict=True)
+    return Trace(
+        id=exchange.id,
+        at=exchange.at,
+        alias=exchange.asked.model,
+        model=exchange.route.model_id,
+        deployment=exchange.route.deployment,
+        policy=exchange.route.policy_id,
+        index=exchange.route.index_id,
+        caller=exchange.caller.name,
+        messages=tuple(message.model_copy(update={"content": text}) for message, text in pairs),
+        answer=rest[0],
+        draft=rest[1],
+        ending=exchange.ending or "answered",
+        passages=exchange.passages,
+        citations=tuple(citation.model_copy(update={"claim": text}) for citation, text in cited),
+        decisions=exchange.decisions,
+        prompt_tokens=exchange.prompt_tokens,
+        completion_tokens=exchange.completion_tokens,
+        milliseconds=exchange.milliseconds,
+    )
+
+
+def _whole(text: str) -> str:
+    """`text` without numbers whose groups stand apart: recognisers know them in one piece only."""
+    return black_out(text, scattered(text))

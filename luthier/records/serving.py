@@ -1,0 +1,95 @@
+"""What the gateway may say, what is deployed, and the trace of each answer."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from luthier.records.base import Happening, Made, Parent, Value
+from luthier.records.data import Message
+from luthier.records.knowledge import Citation, Passage
+
+Action = Literal["refuse", "escalate", "redact"]
+Ending = Literal["answered", "abstained", "refused", "escalated"]
+
+
+class Rule(Value):
+    """One rule of a policy: when it fires, its action is taken; the first that fires decides."""
+
+    id: str
+    side: Literal["input", "output"]
+    action: Action
+    why: str = ""
+    patterns: tuple[str, ...] = ()
+    """Regular expressions, upper and lower case alike."""
+    like: tuple[str, ...] = ()
+    """Sentences that the text may be near in meaning to."""
+    unlike: tuple[str, ...] = ()
+    """Harmless sentences that look alike; the text must be nearer to one of `like`."""
+    threshold: float = 0.62
+    """Least cosine to the nearest of `like`."""
+    entities: tuple[str, ...] = ()
+    """Types of personal data that make the rule fire."""
+
+
+class ServingPolicy(Made):
+    """What the assistant refuses, hands to a person or takes out of an answer, and the words for it by language."""
+
+    kind: ClassVar[str] = "policy"
+    name: str
+    languages: tuple[str, ...] = ("en",)
+    citations: Literal["required", "optional"] = "required"
+    rules: tuple[Rule, ...] = ()
+    messages: dict[Literal["refuse", "escalate", "abstain"], dict[str, str]] = {}
+
+
+class Decision(Value):
+    """What a rule decided on a text, and why: what the compliance officer reads."""
+
+    rule: str
+    action: Action
+    side: Literal["input", "output"]
+    why: str
+    evidence: str = ""
+    """`pattern`, `meaning 0.71` or the entity type; never the personal data itself."""
+
+
+class Deployment(Happening):
+    """A model put to work under an alias with a policy and an index."""
+
+    kind: ClassVar[str] = "deployment"
+    alias: str
+    model: str
+    policy: str
+    index: str
+    verdict: str | None = None
+    by: str = ""
+
+    def parents(self) -> tuple[Parent, ...]:
+        own = (Parent("model", self.model), Parent("policy", self.policy), Parent("index", self.index))
+        return own + ((Parent("verdict", self.verdict),) if self.verdict else ())
+
+
+class Trace(Happening):
+    """One answered request, its texts scrubbed. Kept apart from the ledger: it has a retention and can be erased."""
+
+    kind: ClassVar[str] = "chatcmpl"
+    at: str
+    """When it was asked, ISO 8601, UTC."""
+    alias: str
+    model: str
+    deployment: str | None = None
+    policy: str | None = None
+    index: str | None = None
+    caller: str = ""
+    messages: tuple[Message, ...] = ()
+    answer: str = ""
+    draft: str = ""
+    """What the model wrote, where something else was sent."""
+    ending: Ending = "answered"
+    passages: tuple[Passage, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    milliseconds: dict[str, float] = {}
+    """Time spent in each stage."""

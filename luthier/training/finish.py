@@ -1,0 +1,78 @@
+"""What a run leaves: the adapter (or the whole model) written, read back and compared before anybody may use it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from luthier.errors import RunFailed
+from luthier.lm import adapters
+from luthier.lm.chat import Chat
+from luthier.training.method import Item
+
+SAMPLES = 3
+LONGEST_ANSWER = 96
+
+
+class Checks(NamedTuple):
+    """What was seen when the result was tried."""
+
+    reload_difference: float
+    """Largest difference of a logit between the trained model and the files read back."""
+    stops: float
+    """Share of greedy answers to training prompts that ended by themselves."""
+
+
+def write(
+    model: PreTrainedModel | PeftModel, masters: dict[str, torch.Tensor], folder: Path, stamp: adapters.Stamp
+) -> None:
+    """The files of the result: PEFT's folder, or the whole model with float32 masters rounded to its precision."""
+    if isinstance(model, PeftModel):
+        adapters.write(model, masters, folder, stamp)
+        return
+    model.save_pretrained(folder)
+    (folder / adapters.STAMP).write_text(json.dumps(stamp._asdict(), indent=2), encoding="utf-8")
+
+
+@torch.no_grad()
+def check(model: PreTrainedModel | PeftModel, folder: Path, items: Sequence[Item], chat: Chat) -> Checks:
+    """Read the files back into the model and compare logits; then let it answer a few training prompts greedily.
+
+    Raises RunFailed where the files give other logits than the model had.
+    """
+    model.eval()
+    chosen = sorted(items, key=lambda item: len(item.ids))[:SAMPLES]
+    before = [logits(model, item) for item in chosen]
+    if isinstance(model, PeftModel):
+        adapters.read_into(model, folder)
+    difference = max(float((logits(model, item) - b).abs().max()) for item, b in zip(chosen, before, strict=True))
+    if difference > 1e-3:
+        raise RunFailed(
+            f"the written adapter differs from the trained one by {difference:.2g}", "report this as a fault"
+        )
+    stopped = sum(stops(model, item, chat) for item in chosen)
+    return Checks(difference, stopped / len(chosen))
+
+
+def logits(model: PreTrainedModel | PeftModel, item: Item) -> torch.Tensor:
+    """Logits of the last position, (V,), float32."""
+    out: torch.Tensor = (
+        model(input_ids=torch.tensor([item.ids], device=model.device), use_cache=False).logits[0, -1].float()
+    )
+    return out
+
+
+def stops(model: PreTrainedModel | PeftModel, item: Item, chat: Chat) -> bool:
+    """Whether the model, given the prompt of `item`, ends its answer by itself."""
+    prompt = torch.tensor([item.ids[: item.learnt.index(True)]], device=model.device)
+    settings = copy.deepcopy(model.generation_config)
+    settings.update(max_new_tokens=LONGEST_ANSWER, do_sample=False, eos_token_id=sorted(chat.stop_ids), use_cache=True)
+    answer = model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), generation_config=settings)
+    return int(answer[0, -1]) in chat.stop_ids

@@ -1,0 +1,49 @@
+"""Supervised fine-tuning: learn the assistant's turns, token by token.
+
+Loss: cross-entropy of each learnt token given all before it, summed. Logits are computed at the positions that
+predict a learnt token and nowhere else: with a long prompt and a short answer that saves most of the vocabulary
+projection and its memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from luthier.lm.chat import Chat
+from luthier.records.data import Row
+from luthier.training.method import Batch, Item, Loss, Method
+
+
+def prepare(row: Row, chat: Chat) -> Item:
+    """The row as ids, its assistant turns learnt."""
+    rendered = chat.training_ids(row.messages)
+    return Item(row.id, rendered.ids, rendered.learnt)
+
+
+def collate(items: Sequence[Item], pad: int) -> Batch:
+    """Rows padded on the right. Causal attention never looks ahead, so padding there needs no mask."""
+    length = max(len(item.ids) for item in items)
+    ids_BT = torch.full((len(items), length), pad)
+    predicting: list[int] = []
+    for b, item in enumerate(items):
+        ids_BT[b, : len(item.ids)] = torch.tensor(item.ids)
+        predicting += [b * length + t - 1 for t, learnt in enumerate(item.learnt) if learnt and t > 0]
+    predicting_N = torch.tensor(predicting, dtype=torch.long)
+    return Batch(tuple(item.row for item in items), ids_BT, predicting_N, ids_BT.flatten()[predicting_N + 1])
+
+
+def loss(model: PreTrainedModel, batch: Batch) -> Loss:
+    """Summed cross-entropy over the learnt tokens, in float32."""
+    # A packed or padded layout is only safe for transformers' masks when no cache is asked for.
+    ids_BT, predicting_N, targets_N = (t.to(model.device) for t in (batch.ids_BT, batch.predicting_N, batch.targets_N))
+    hidden_BTD = model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state
+    hidden_ND = hidden_BTD.flatten(0, 1)[predicting_N]
+    logits_NV = model.get_output_embeddings()(hidden_ND).float()
+    return Loss(cross_entropy(logits_NV, targets_N, reduction="sum"), len(targets_N))
+
+
+SFT = Method(prepare, collate, loss)

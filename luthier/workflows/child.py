@@ -1,0 +1,83 @@
+"""Work in a process of its own: what dies there takes nothing along, and its error comes back as the error it was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from luthier.errors import LuthierError, RunFailed, from_dict
+
+GRACE = 10.0
+"""Seconds between asking a child to stop and ending it."""
+
+
+def die_with_parent() -> None:
+    """On Linux: the child is ended when its parent dies, even by kill -9, so that nothing is left behind."""
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL("libc.so.6", use_errno=True).prctl(1, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m module arguments` with its output in `log`; stopped at the end of the block."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=die_with_parent if os.name == "posix" else None,  # noqa: PLW1509 - no threads touch it
+        )
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the process to end, and end it when it does not."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def require_success(process: subprocess.Popen[bytes], log: Path, what: str) -> None:
+    """Raise the error that the ended child wrote as its last line, or RunFailed that names the log."""
+    if process.returncode == 0:
+        return
+    raise error_in(log) or RunFailed(
+        f"{what} ended with {describe(process.returncode)}",
+        f"its output is in {log}; run the same command again to go on where it stopped",
+    )
+
+
+def error_in(log: Path) -> LuthierError | None:
+    """The error that a child left as JSON in the last line of its output."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if not lines or not lines[-1].startswith('{"type"'):
+        return None
+    try:
+        return from_dict(json.loads(lines[-1]))
+    except (ValueError, KeyError):
+        return None
+
+
+def describe(code: int) -> str:
+    """An exit status in words."""
+    if code >= 0:
+        return f"exit status {code}"
+    name = signal.Signals(-code).name
+    return f"{name} (out of memory?)" if name == "SIGKILL" else name

@@ -1,0 +1,142 @@
+"""Dialogues + documents → training rows that carry retrieved passages exactly as the gateway renders them.
+
+A small model knows nothing about the company, but it can learn to read: each question is searched for as it will be
+when served, the answer keeps its words and cites the passage that carries it. Some rows lose the right passage and
+are answered with the policy's own sentence for "I could not find this", so that the model learns when not to answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from luthier.errors import BadData, Missing
+from luthier.gateway.policy_file import read_policy
+from luthier.lm import grounding
+from luthier.lm.sentences import sentences
+from luthier.records.base import Parent, canonical, sha256
+from luthier.records.data import DatasetVersion, Message, Row
+from luthier.records.knowledge import IndexVersion, Passage
+from luthier.workflows import data, knowledge
+from luthier.workflows.release import newest_index
+from luthier.workflows.session import Session
+
+Search = Callable[[str, int, str], list[Passage]]
+"""(question, how many, language) → passages that a public caller may see, best first."""
+
+ROLE = "scrubbed dialogues"
+
+
+def ground(
+    session: Session, dialogues: DatasetVersion, index: IndexVersion, search: Search, abstain: dict[str, str]
+) -> DatasetVersion:
+    """The rows of `dialogues`, one for each assistant turn, with passages of `index`.
+
+    `abstain` has the policy's sentence for questions that the documents do not answer, by language.
+    Raises BadData where no answer could be grounded.
+    """
+    blobs = session.workspace.blobs
+    rows: list[Row] = []
+    whole = [Row.model_validate(line) for line in blobs.lines(dialogues.rows)]
+    for done, dialogue in enumerate(whole, start=1):
+        rows += turns(session, dialogue, search, abstain)
+        session.progress("ground", done, len(whole))
+    rows = thinned(list({row.id: row for row in rows}.values()), session)
+    if not any(row.split == "train" for row in rows):
+        raise BadData(
+            "no answer of the dialogues is carried by a passage of the documents",
+            "check that the dialogues speak about these documents, or train without knowledge",
+        )
+    version = DatasetVersion(
+        name=f"{dialogues.name}-grounded",
+        rows=blobs.put_lines(row.body() for row in rows),
+        sources=dialogues.sources,
+        counts=dict(Counter(row.split for row in rows)),
+        languages=dict(Counter(row.language for row in rows)),
+        personal=dialogues.personal,
+        subjects=dialogues.subjects,
+        made_from=(Parent(ROLE, dialogues.id), Parent("passages", index.id)),
+        seed=session.project.training.seed,
+        builder=dialogues.builder,
+    )
+    session.workspace.ledger.put(version, session.by)
+    return version
+
+
+def turns(session: Session, dialogue: Row, search: Search, abstain: dict[str, str]) -> Iterator[Row]:
+    """A grounded row for each assistant turn of `dialogue` that can be grounded."""
+    for at, message in enumerate(dialogue.messages):
+        if message.role == "assistant" and at > 0:
+            row = one_turn(session, dialogue, at, search, abstain)
+            if row:
+                yield row
+
+
+def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: dict[str, str]) -> Row | None:
+    """The turn at `at` with passages, or None where no passage carries its answer."""
+    project = session.project
+    count = project.knowledge.passages
+    draw = random.Random(f"{project.training.seed}/{dialogue.id}/{at}")
+    question = dialogue.messages[at - 1].content
+    answer = dialogue.messages[at].content
+    sentence = abstain.get(dialogue.language) or next(iter(abstain.values()))
+    documents = {name for name in dialogue.metadata.get("documents", "").split(",") if name}
+    found = search(question, count + 4, dialogue.language)
+    if not documents:  # a question that the documents do not answer
+        passages, answer = found[:count], sentence
+    elif draw.random() < project.training.unanswerable:
+        passages, answer = [p for p in found if p.document not in documents][:count], sentence
+    else:
+        passages = shuffled_in(found, count, answer, documents, draw)
+        answer = grounding.with_citations(answer, passages)
+        if not grounding.cite(answer, passages):
+            return None
+    history = [message for message in dialogue.messages[: at - 1] if message.role != "system"]
+    asked = [*history, Message(role="user", content=question)]
+    prompt = grounding.compose(asked, passages, project.serving.instructions)
+    messages = (*prompt, Message(role="assistant", content=answer))
+    return dialogue.model_copy(update={"id": row_id(messages), "messages": messages})
+
+
+def shuffled_in(
+    found: Sequence[Passage], count: int, answer: str, documents: set[str], draw: random.Random
+) -> list[Passage]:
+    """The best `count` passages in any order; one that carries the answer takes a place where it was missed narrowly."""
+    carrying = [p for p in found if p.document in documents and carries(p, answer)]
+    passages = list(found[:count])
+    if carrying and not any(p in passages for p in carrying):
+        passages[draw.randrange(len(passages))] = carrying[0]
+    draw.shuffle(passages)
+    return passages
+
+
+def carries(passage: Passage, answer: str) -> bool:
+    """Whether the passage supports at least one sentence of the answer."""
+    return any(grounding.support(sentence.text, passage) for sentence in sentences(answer))
+
+
+def thinned(rows: list[Row], session: Session) -> list[Row]:
+    """At most `most_rows` training rows, drawn by a keyed hash: adding rows elsewhere does not change the draw."""
+    most = session.project.training.most_rows
+    train = [row for row in rows if row.split == "train"]
+    if most is None or len(train) <= most:
+        return rows
+    seed = session.project.training.seed
+    kept = {row.id for row in sorted(train, key=lambda row: sha256(f"{seed}/{row.id}".encode()))[:most]}
+    return [row for row in rows if row.split != "train" or row.id in kept]
+
+
+def row_id(messages: Sequence[Message]) -> str:
+    """The row's name: sha256 of its messages, first 16 letters."""
+    return sha256(canonical([message.model_dump(mode="json", exclude_defaults=True) for message in messages]))[:16]
+
+
+def newest_grounded(session: Session, engine_url: str) -> DatasetVersion:
+    """The project's newest dialogues, grounded in its newest index."""
+    dialogues, index = data.latest(session), newest_index(session)
+    if dialogues is None:
+        raise Missing("there is no dataset yet", "build one first: luthier data build")
+    search = knowledge.searcher(session, index, engine_url)
+    abstain = read_policy(session.root / session.project.serving.policy).messages["abstain"]
+    return ground(session, dialogues, index, search, abstain)
