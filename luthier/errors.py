@@ -42,9 +42,9 @@ def as_dict(error: LuthierError) -> dict[str, str]:
 
 def from_dict(data: dict[str, str]) -> LuthierError:
     """The error that `as_dict` wrote; of the base class where its type is not known here."""
-    kind = globals().get(data["type"], LuthierError)
-    error: LuthierError = kind(data["what"], data["mend"])
-    return error
+    named = globals().get(data["type"])
+    kind = named if isinstance(named, type) and issubclass(named, LuthierError) else LuthierError
+    return kind(data["what"], data["mend"])
 
 
 class BadConfig(LuthierError):

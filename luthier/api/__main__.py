@@ -14,6 +14,7 @@ from luthier.api import control
 from luthier.api.desk import open_desk
 from luthier.errors import LuthierError, as_dict
 from luthier.gateway import app
+from luthier.process import end_with_parent
 from luthier.workflows.session import Session
 
 
@@ -26,6 +27,7 @@ def application(session: Session, engine_url: str) -> Starlette:
 
 def main() -> int:
     """Serve until stopped; the last line of standard error is the error as JSON, if there was one."""
+    end_with_parent()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--engine", required=True)

@@ -71,7 +71,7 @@ def lines(console: Console) -> Tell:
 
     def tell(task: str, done: int, total: int, /, **figures: float) -> None:
         now = time.monotonic()
-        if done < total and now - told.get(task, 0.0) < EVERY:
+        if not total or (done < total and now - told.get(task, 0.0) < EVERY):
             return
         told[task] = now if done < total else 0.0
         console.print(f"{LABELS.get(task, task)}: {done}/{total} {spelled(figures)}".rstrip())

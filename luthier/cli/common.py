@@ -48,13 +48,17 @@ def key_option(command: F) -> F:
 def session(project: Path, *, key: str | None = None, quiet: bool = False, create: bool = True) -> Iterator[Session]:
     """The open project, its progress shown as bars unless `quiet`."""
     from luthier.cli.bars import bars
+    from luthier.store import audit
     from luthier.workflows.session import Session
 
     with bars(quiet=quiet) as progress:
         opened = Session.open(project, create=create, progress=progress)
         try:
             who = principal(opened, key)
+            known = len(opened.workspace.ledger.events(limit=None))
             yield Session(opened.project, opened.root, opened.workspace, progress, who.name)
+            if len(opened.workspace.ledger.events(after=known)):
+                audit.checkpoint(opened.workspace)  # what was done is signed before the command ends
         finally:
             opened.close()
 

@@ -76,9 +76,13 @@ def score(dialogues: Path, gold: Path, as_json: bool) -> None:
     from luthier.workflows.data import score as score_scrubber
 
     found = score_scrubber(dialogues, gold)
-    rows = [(name, f.gold, f.recall, f.found, f.precision) for name, f in found.items()]
+    rows = [(name, f.marked, f.recall, f.found, f.precision) for name, f in found.items()]
     table = table_of("Scrubber", ("type", "planted", "recall", "found", "precision"), rows)
-    show({"types": {name: f._asdict() for name, f in found.items()}}, as_json=as_json, table=table)
+    show(
+        {"types": {name: f._asdict() | {"recall": f.recall, "precision": f.precision} for name, f in found.items()}},
+        as_json=as_json,
+        table=table,
+    )
 
 
 def described(version: object) -> str:

@@ -41,7 +41,7 @@ training:
 evaluation:
   name: suite
   questions: [questions.jsonl]     # {"id", "question", "document", "facts": [...], "expect": "answer"}
-  scorers: [facts, cited, answers, abstains, refuses, escalates, accepts]
+  scorers: [facts, reads, cited, answers, abstains, refuses, escalates, accepts]
 
 gate:                              # what the tuned model has to show before anybody may approve it
   name: gate

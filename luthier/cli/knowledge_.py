@@ -22,9 +22,8 @@ def build(project: Path, as_json: bool) -> None:
     from luthier.records.base import short
     from luthier.workflows import knowledge, servers
 
-    with session(project, quiet=as_json) as opened, opened.workspace.lock("indexing"):
-        with servers.engine(opened) as engine:
-            version = knowledge.build(opened, engine.url)
+    with session(project, quiet=as_json) as opened, opened.workspace.lock("indexing"), servers.engine(opened) as engine:
+        version = knowledge.build(opened, engine.url)
     text = f"[bold]{short(version.id)}[/bold] {len(version.documents)} documents, {version.chunks} passages"
     show({"id": version.id} | version.body(), as_json=as_json, table=text)
 

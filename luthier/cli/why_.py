@@ -52,9 +52,8 @@ def as_tree(found: Why) -> Tree:
     if trace.decisions:
         rules = root.add("policy decisions")
         for decision in trace.decisions:
-            rules.add(
-                f"{decision.rule} → {decision.action} on {decision.side} [dim]{escape(decision.why)} ({decision.evidence})[/dim]"
-            )
+            because = f"[dim]{escape(decision.why)} ({decision.evidence})[/dim]"
+            rules.add(f"{decision.rule} → {decision.action} on {decision.side} {because}")
     cited = root.add(f"passages [dim]{len(trace.passages)} read, {len(trace.citations)} cited[/dim]")
     for citation in trace.citations:
         mark = "[green]✓ verified[/green]" if citation.verified else "[red]not verified[/red]"

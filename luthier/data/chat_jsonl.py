@@ -1,17 +1,18 @@
 """Source `chat-jsonl`: one dialogue a line, in OpenAI's chat format: {"messages": [{"role", "content"}, …]}.
 
-Beside `messages` a line may have `language`, `metadata` (an object) and other single values, which are kept as metadata.
+Beside `messages` a line may have `language`, `metadata` (an object) and other single values; those become metadata.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from luthier.data.lines import NOT_UTF8, TOO_LONG, lines
-from luthier.data.raw import EXCERPT, NotADialogue, Raw, Refused, message, ordered
+from luthier.data.raw import EXCERPT, NotADialogue, Raw, Refused, language_tag, message, ordered
 from luthier.errors import BadConfig
 
 FIELDS = ("messages", "language", "dialogue")
@@ -37,14 +38,37 @@ def understood(number: int, line: bytes, mapping: Mapping[str, str]) -> Raw | Re
     except UnicodeDecodeError:
         return Refused(number, NOT_UTF8, line[:EXCERPT].decode(errors="replace"))
     try:
-        return dialogue(number, json.loads(text), mapping)
+        return dialogue(number, parsed(text), mapping)
     except NotADialogue as refusal:
         return Refused(number, str(refusal), text[:EXCERPT])
+
+
+def parsed(text: str) -> Any:
+    """The JSON of a line. Raises NotADialogue, also for what Python reads though JSON does not have it."""
+    try:
+        data = json.loads(text, parse_constant=no_number, parse_float=finite)
+        if "\\u" in text:
+            json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise NotADialogue("the line holds half of a surrogate pair, which is no character") from None
+    except json.JSONDecodeError as error:
+        raise NotADialogue(f"the line is not JSON (column {error.colno}: {error.msg})") from None
     except RecursionError:
-        return Refused(number, "the JSON is nested too deeply", text[:EXCERPT])
-    except ValueError as error:  # JSONDecodeError, or a number with thousands of digits
-        place = f" (column {error.colno}: {error.msg})" if isinstance(error, json.JSONDecodeError) else ""
-        return Refused(number, f"the line is not JSON{place}", text[:EXCERPT])
+        raise NotADialogue("the JSON is nested too deeply") from None
+    except ValueError:
+        raise NotADialogue("the line holds a number that JSON or this machine does not know") from None
+    return data
+
+
+def no_number(name: str) -> float:
+    """NaN and Infinity, which Python reads and JSON does not know."""
+    raise ValueError(name)
+
+
+def finite(digits: str) -> float:
+    """A number, unless it is too large for one."""
+    value = float(digits)
+    return value if isfinite(value) else no_number(digits)
 
 
 def dialogue(number: int, data: Any, mapping: Mapping[str, str]) -> Raw:
@@ -60,7 +84,7 @@ def dialogue(number: int, data: Any, mapping: Mapping[str, str]) -> Raw:
     if names["dialogue"] in data:
         metadata |= single({"dialogue": data[names["dialogue"]]})
     language = data.get(names["language"]) or metadata.pop("language", "")
-    return Raw(number, turns, language if isinstance(language, str) else "", metadata)
+    return Raw(number, turns, language_tag(language), metadata)
 
 
 def single(values: Any) -> dict[str, str]:

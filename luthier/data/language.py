@@ -7,8 +7,8 @@ import re
 MARKS = {
     language: frozenset(marks.split())
     for language, marks in {
-        "en": "the and is are was you your what how my with this that have has can do does please it of to for not from",
-        "de": "der die das und ist sind ich sie mein meine wie was nicht mit für bitte kann haben ein eine auf von",
+        "en": "the and is are was you your what how my with this that have has can do please it of to for not from",
+        "de": "der die das und ist sind ich sie mein meine wie was nicht mit für bitte kann haben ein eine auf",
         "es": "el la los las y es son mi mis cómo qué que con para por favor puedo tengo una un del está se lo",
         "fr": "le la les et est sont je vous mon ma mes comment que avec pour une un des du pas dans ce sur il",
         "it": "il lo la gli e è sono mio mia come che con per una un del non nella posso vorrei di ho",

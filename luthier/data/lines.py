@@ -9,6 +9,8 @@ from luthier.errors import BadData
 
 LONGEST = 10_000_000
 """Bytes in a line."""
+MARK = b"\xef\xbb\xbf"
+"""The byte order mark that Windows puts before UTF-8."""
 TOO_LONG = f"the line is longer than {LONGEST // 1_000_000} MB"
 NOT_UTF8 = "the line is not UTF-8 text"
 
@@ -28,8 +30,6 @@ def lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
                         pass
                     yield number, None
                     continue
-                if number == 1:
-                    line = line.removeprefix(b"\xef\xbb\xbf")  # noqa: PLW2901  # the byte order mark of Windows
-                yield number, line.rstrip(b"\r\n")
+                yield number, line.removeprefix(MARK if number == 1 else b"").rstrip(b"\r\n")
     except OSError as error:
         raise BadData(f"{path} cannot be read: {error.strerror or error}", "check the path and its rights") from error

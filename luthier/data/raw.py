@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
@@ -12,6 +14,8 @@ from luthier.records.data import Message, Role
 ROLES = get_args(Role)
 EXCERPT = 400
 """Most characters of a refused line that are kept; they are scrubbed and cut again before they are stored."""
+DEEPEST = 32
+"""Levels of nesting in the arguments of a tool call."""
 
 
 class Raw(NamedTuple):
@@ -45,6 +49,8 @@ def message(data: Any, number: int) -> Message:
         raise NotADialogue(f"{where}: role {shown(role)} is unknown; one of {', '.join(ROLES)}")
     fields = {field: data[field] for field in Message.model_fields if data.get(field) is not None}
     fields["content"] = written(data.get("content"), where)
+    if deeper(fields.get("tool_calls"), DEEPEST):
+        raise NotADialogue(f"{where}: tool_calls is nested too deeply")
     try:
         made = Message.model_validate(fields)
     except ValidationError as error:
@@ -65,11 +71,13 @@ def written(content: Any, where: str) -> str:
         content = "\n".join(str(part.get("text", "")) for part in content)
     if content is not None and not isinstance(content, str):
         raise NotADialogue(f"{where}: content is no text")
-    try:
-        (content or "").encode()
-    except UnicodeEncodeError:
-        raise NotADialogue(f"{where} holds half of a surrogate pair, which is no character") from None
     return content or ""
+
+
+def deeper(value: Any, levels: int) -> bool:
+    """Whether `value` is nested more than `levels` deep: what cannot be written again must not be read."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels == 0 or any(deeper(each, levels - 1) for each in inner)
 
 
 def ordered(messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -81,12 +89,17 @@ def ordered(messages: Sequence[Message]) -> tuple[Message, ...]:
         raise NotADialogue("a system message stands behind the first place")
     if roles[roles[0] == "system"] != "user":
         raise NotADialogue(f"the dialogue begins with the {roles[roles[0] == 'system']}, not with the user")
-    for before, after in zip(messages, messages[1:], strict=False):
+    for before, after in pairwise(messages):
         if after.role == "tool" and before.role != "tool" and not before.tool_calls:
             raise NotADialogue("a tool answers though nothing called it")
     if roles[-1] != "assistant":
         raise NotADialogue(f"the dialogue ends with a {roles[-1]} turn that nothing answers")
     return tuple(messages)
+
+
+def language_tag(value: Any) -> str:
+    """`value` where it is a language tag such as `en` or `pt-BR`, else nothing: the language is then guessed."""
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*", value) else ""
 
 
 def shown(value: Any) -> str:

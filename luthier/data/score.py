@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from luthier.data.scrub import Scrubber
+from luthier.data.scrub import Scrubber, scrub_all
 from luthier.errors import BadData
 from luthier.records.data import Found
 
@@ -78,8 +78,8 @@ def score(
             )
         spans.setdefault((mark.dialogue, mark.message), []).append(mark)
     scores: dict[str, Score] = {}
-    for name, (texts, language) in dialogues.items():
-        for message, scrubbed in enumerate(scrubber.dialogue(texts, language)):
+    for (name, (texts, _)), results in zip(dialogues.items(), scrub_all(scrubber, [*dialogues.values()]), strict=True):
+        for message, scrubbed in enumerate(results):
             tally(texts[message], spans.get((name, message), []), scrubbed.found, scores)
     return scores
 

@@ -7,8 +7,9 @@ are looked through until nothing more is found, for a language model sees other 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,8 @@ __all__ = ["PERSONAL", "PresidioScrubber", "Scrubber", "subject_key"]
 
 PERSONAL = frozenset({"PERSON", "IBAN", "CARD", "EMAIL", "PHONE", "ADDRESS", "ID", "ACCOUNT", "IP"})
 """What is replaced unless the caller says otherwise; ORGANISATION, PLACE and URL are recognised on demand."""
+MODEL = "en-core-web-sm"
+"""The pulled model that is used unless a folder is given."""
 WINDOW = 20_000
 """Characters that go through the language model at once."""
 OVERLAP = 400
@@ -35,6 +38,13 @@ class Scrubber(Protocol):
 
     def dialogue(self, texts: Sequence[str], language: str = "en") -> list[Scrubbed]:
         """The texts of one dialogue, scrubbed together."""
+
+
+def scrub_all(scrubber: Scrubber, batch: Sequence[tuple[Sequence[str], str]]) -> list[list[Scrubbed]]:
+    """Several dialogues, each with its language: together where the scrubber can, else one after the other."""
+    together: Callable[[Sequence[tuple[Sequence[str], str]]], list[list[Scrubbed]]] | None
+    together = getattr(scrubber, "dialogues", None)
+    return together(batch) if together else [scrubber.dialogue(texts, language) for texts, language in batch]
 
 
 class PresidioScrubber:
@@ -54,10 +64,15 @@ class PresidioScrubber:
             raise Missing(
                 f"personal data cannot be found without {error.name}", "run: pip install 'luthier[data]'"
             ) from error
-        self.analyzer = Analyzer(spacy_folder or local("en-core-web-sm"))
+        self.analyzer = Analyzer(spacy_folder or local(MODEL))
         self.types = frozenset(types)
         self.allowed = frozenset(normal(phrase) for phrase in allow)
         self.allowed_words = frozenset(word for phrase in self.allowed for word in phrase.split())
+
+    @staticmethod
+    def made_with() -> str:
+        """The versions of what finds: written into every dataset."""
+        return f"presidio-analyzer {version('presidio-analyzer')}, spacy {version('spacy')}, {MODEL}"
 
     def find(self, text: str, language: str = "") -> list[Found]:
         """The personal data in one text, in order, without overlaps."""

@@ -25,6 +25,7 @@ class Span(NamedTuple):
 
 def settle(text: str, hits: Iterable[Hit], taken: Sequence[Span] = ()) -> list[Span]:
     """Spans without overlaps, in order: joined within a type, cut where a type of higher rank or `taken` stands."""
+    hits = list(hits)
     kept = [*taken, *(Span(*match.span(), "") for match in PLACEHOLDER.finditer(text))]
     known = len(kept)
     order = {kind: rank for rank, kind in enumerate(RANK)}

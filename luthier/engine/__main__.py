@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from luthier.errors import BadConfig, Busy, LuthierError
+from luthier.process import end_with_parent
+from luthier.lm.pull import local
 
 
 def flags() -> argparse.ArgumentParser:
@@ -57,6 +59,8 @@ def serve(given: argparse.Namespace) -> None:
     if given.max_running < 1 or (given.max_model_len is not None and given.max_model_len < 16):
         raise BadConfig("--max-running is below 1 or --max-model-len below 16", "give larger numbers")
     adapters = tuple(named_folder(one) for one in given.adapter)
+    for model in filter(None, (given.base, given.embedder)):
+        local(model)
     bound = bind(given.host, given.port)
 
     import torch
@@ -100,6 +104,7 @@ def serve(given: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, else that of the error, which is told in one sentence."""
+    end_with_parent()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
         serve(flags().parse_args(arguments))

@@ -30,12 +30,15 @@ class KeyValues:
 
     def __init__(self, slots: int, heads: int, width: int, layers: int, like: torch.Tensor) -> None:
         self.slots, self.capacity = slots, 0
-        self.keys = [like.new_empty(slots, heads, 0, width) for _ in range(layers)]
-        self.values = [like.new_empty(slots, heads, 0, width) for _ in range(layers)]
+        self.keys = [like.new_zeros(slots, heads, 0, width) for _ in range(layers)]
+        self.values = [like.new_zeros(slots, heads, 0, width) for _ in range(layers)]
 
     @torch.inference_mode()
     def reserve(self, length: int) -> None:
-        """Make room for `length` tokens in every slot. Half as much again is taken, so growing stays rare."""
+        """Make room for `length` tokens in every slot. Half as much again is taken, so growing stays rare.
+
+        Zeros, not whatever was there: attention gives unseen places the weight 0, and 0 x NaN is NaN.
+        """
         if length <= self.capacity:
             return
         wanted = max(length, self.capacity * 3 // 2)
@@ -43,7 +46,7 @@ class KeyValues:
         for tensors in (self.keys, self.values):
             for layer, small in enumerate(tensors):
                 slots, heads, _, width = small.shape
-                tensors[layer] = small.new_empty(slots, heads, self.capacity, width)
+                tensors[layer] = small.new_zeros(slots, heads, self.capacity, width)
                 tensors[layer][:, :, :old] = small
 
     @torch.inference_mode()
@@ -54,6 +57,13 @@ class KeyValues:
         for tensors in (self.keys, self.values):
             for layer in tensors:
                 layer[target, :, :length] = layer[source, :, :length]
+
+    @torch.inference_mode()
+    def wipe(self, slot: int) -> None:
+        """Forget one slot: numbers that are none must not lie there when the next answer moves in."""
+        for tensors in (self.keys, self.values):
+            for layer in tensors:
+                layer[slot] = 0
 
 
 class Step:

@@ -60,13 +60,17 @@ def choose(logits_V: torch.Tensor, asked: Sampling, draws: torch.Generator) -> i
     return int(order_V[torch.multinomial(chances_V, 1, generator=draws)])
 
 
-def choose_all(logits_BV: torch.Tensor, asked: list[Sampling], draws: list[torch.Generator]) -> list[int]:
-    """One token for each row (B, V); the likeliest ones in one go."""
-    likeliest: list[int] = logits_BV.argmax(-1).tolist()
+def choose_all(logits_BV: torch.Tensor, asked: list[Sampling], draws: list[torch.Generator]) -> list[int | None]:
+    """One token for each row (B, V); None where the logits are no numbers. The likeliest ones in one go."""
+    largest_B, likeliest_B = logits_BV.max(-1)
+    sound = largest_B.isfinite().tolist()
+    tokens: list[int | None] = [
+        token if fine else None for token, fine in zip(likeliest_B.tolist(), sound, strict=True)
+    ]
     for row, (wish, own) in enumerate(zip(asked, draws, strict=True)):
-        if wish.temperature > 0:
-            likeliest[row] = choose(logits_BV[row], wish, own)
-    return likeliest
+        if wish.temperature > 0 and sound[row]:
+            tokens[row] = choose(logits_BV[row], wish, own)
+    return tokens
 
 
 def score(logits_NV: torch.Tensor, tokens: list[int], top: int) -> list[Scored]:

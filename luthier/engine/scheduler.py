@@ -156,6 +156,9 @@ class Scheduler:
         tokens = choose_all(logits_BV, [row.job.asked for row in rows], [row.draws for row in rows])
         now = monotonic()
         for place, (row, token) in enumerate(zip(rows, tokens, strict=True)):
+            if token is None:
+                self.give_up(row)
+                continue
             if row.job.asked.max_tokens == 0:
                 self.tell(row, "", "length")
                 continue
@@ -184,6 +187,17 @@ class Scheduler:
         if finish is not None:
             self.table.leave(row)
             self.metrics.finished(finish, row.generated, row.job.asked_at, row.first_at)
+
+    def give_up(self, row: Row) -> None:
+        """The model's numbers overflowed for this row alone: fail it, and leave none of them behind."""
+        who = row.job.adapter.name if row.job.adapter else "the base"
+        slot = self.table.slots.index(row)
+        row.computed = 0
+        self.model.memory.wipe(slot)
+        self.table.leave(row)
+        self.metrics.failed()
+        error = RunFailed(f"{who} gave no numbers for this prompt", "serve it in float32, or train it again")
+        row.job.tell(Delta(error=error))
 
     def fail(self, error: RunFailed, *, running: bool = False) -> None:
         """Tell the jobs that are `running`, or all jobs, that they failed."""

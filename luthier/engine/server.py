@@ -34,7 +34,7 @@ from luthier.engine.asked import (
     parse,
 )
 from luthier.engine.engine import Engine, unstamped
-from luthier.errors import LuthierError
+from luthier.errors import LuthierError, RunFailed
 
 MOST_BYTES = 16 * 1024 * 1024
 TEXTS_AT_ONCE = 32  # a long list of texts to embed lets others in between
@@ -66,7 +66,7 @@ def app(engine: Engine, key: str = "") -> Starlette:
             Route("/version", routes.version),
         ],
         middleware=[Middleware(NeedsKey, key=key)] if key else [],
-        exception_handlers={LuthierError: refuse, HTTPException: refuse_http},
+        exception_handlers={LuthierError: refuse, HTTPException: refuse_http, Exception: admit},
         lifespan=lifespan,
     )
 
@@ -177,6 +177,11 @@ async def refuse_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     problem = BadRequest(error.detail, "see the list of routes in the documentation")
     return JSONResponse(replies.error(problem), error.status_code, error.headers)
+
+
+async def admit(_: Request, __: Exception) -> Response:
+    """A bug of ours: starlette logs it, and the caller gets JSON all the same."""
+    return JSONResponse(replies.error(RunFailed("the engine made a mistake", "see its log")), 500)
 
 
 class NeedsKey:

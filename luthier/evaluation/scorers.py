@@ -25,6 +25,8 @@ class Answered(NamedTuple):
     tokens: int = 0
     """Tokens generated."""
     trace: str | None = None
+    draft: str = ""
+    """What the model wrote, where a gateway sent something else."""
 
 
 class Scorer(Protocol):
@@ -40,6 +42,14 @@ def facts(question: Question, answer: Answered) -> float | None:
     if says_forbidden(question, answer):
         return 0.0
     return sum(says(answer.text, fact) for fact in question.facts) / len(question.facts)
+
+
+def reads(question: Question, answer: Answered) -> float | None:
+    """The share of the facts in the model's own words, before any gateway withheld what was not cited.
+
+    Beside `facts` it tells reading from citing: a base that never cites reads more than it is allowed to say.
+    """
+    return facts(question, answer._replace(text=answer.draft or answer.text))
 
 
 def exact(question: Question, answer: Answered) -> float | None:

@@ -1,7 +1,8 @@
 """What of a draft may leave: sentences whose citations hold. Pure; the judgement itself is `lm.grounding`'s.
 
 Where citations are required, a sentence goes when all of its citations fail, and so does a sentence without one that
-states a figure which no passage and not the asker named: an invented amount is the worst thing that a bank can say.
+states a figure that stands in no passage: an invented amount is the worst thing that a bank can say, and so is a
+yes to the amount that the asker would like to hear.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from luthier.records.serving import ServingPolicy
 _WIDE = re.compile(r"[［【〔](\s*\d[^］】〕]{0,20})[］】〕]")
 _STRAY = re.compile(r"[ \t]*\[\s*\^?\d[\d\s,;:†–-]*\]")
 _WORD = re.compile(r"\w+")
+_ENDED = re.compile(r"[.!?…:][\"'”’»)]*$")
 ALIKE_WORDS = 5
 """Words at the beginning by which a draft is known to say that nothing was found."""
 
@@ -30,10 +32,10 @@ class Grounded(NamedTuple):
     citations: tuple[Citation, ...]
 
 
-def grounded(draft: str, passages: Sequence[Passage], asked: str, *, strict: bool) -> Grounded:
+def grounded(draft: str, passages: Sequence[Passage], *, strict: bool) -> Grounded:
     """`draft` with the markers that hold. `strict` also drops the sentences that are not supported."""
     draft = _WIDE.sub(r"[\1]", draft)
-    known = figures("\n".join([asked, *(f"{passage.heading}\n{passage.text}" for passage in passages)]))
+    known = figures("\n".join(f"{passage.heading}\n{passage.text}" for passage in passages))
     kept: list[str] = []
     held: list[Citation] = []
     left = 0
@@ -54,6 +56,14 @@ def says_not_found(draft: str, policy: ServingPolicy) -> bool:
     begins = _beginning(draft)
     texts = policy.messages.get("abstain", {}).values()
     return any(_beginning(text) == begins for text in texts) if begins else True
+
+
+def whole_sentences(draft: str) -> str:
+    """`draft` without a last sentence that was cut off: half of a figure is another figure."""
+    found = sentences(draft)
+    if not found or _ENDED.search(without_markers(found[-1].text)):
+        return draft
+    return draft[: found[-1].start].rstrip(" -*•\n\t")
 
 
 def _beginning(text: str) -> list[str]:

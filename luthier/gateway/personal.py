@@ -29,13 +29,16 @@ MOST_BETWEEN = 60
 
 
 def personal(text: str, find: Find) -> list[Found]:
-    """What `find` finds in `text` read without its citation markers, and what is cut up, in order."""
+    """What `find` finds in `text` read without its citation markers, and what is cut up, in order.
+
+    What lies inside of something longer is left out: an account number has digits like a card's in its middle.
+    """
     plain, places = _without_markers(text)
-    hits = [*find(plain), *scattered(plain)]
-    found = [
-        Found(places[hit.start], places[hit.end - 1] + 1, hit.type, hit.text) for hit in hits if hit.end > hit.start
-    ]
-    return sorted(found)
+    whole: list[Found] = []
+    for hit in sorted([*find(plain), *scattered(plain)], key=lambda hit: hit.start - hit.end):
+        if hit.end > hit.start and not any(kept.start <= hit.start and hit.end <= kept.end for kept in whole):
+            whole.append(hit)
+    return sorted(Found(places[hit.start], places[hit.end - 1] + 1, hit.type, hit.text) for hit in whole)
 
 
 def scattered(text: str) -> list[Found]:

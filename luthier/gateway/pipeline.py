@@ -19,14 +19,14 @@ from luthier.errors import BadConfig, LuthierError, RunFailed, Unavailable
 from luthier.gateway.desk import Desk
 from luthier.gateway.exchange import Exchange
 from luthier.gateway.failures import TooSlow
-from luthier.gateway.grounded import grounded, says_not_found
+from luthier.gateway.grounded import grounded, says_not_found, whole_sentences
 from luthier.gateway.language import language_of
 from luthier.gateway.nearness import nearness, pieces
 from luthier.gateway.personal import black_out, personal, stands_in
 from luthier.gateway.plain import visible
-from luthier.gateway.policy import Side, decide, matches, rule_of, spans
+from luthier.gateway.policy import Side, decide, matches, spans
 from luthier.gateway.recorded import trace_of
-from luthier.gateway.requests import Asked
+from luthier.gateway.requests import MOST_CHARACTERS, Asked
 from luthier.lm.client import Reply
 from luthier.lm.grounding import TURNS_KEPT, compose
 from luthier.records.base import happening_id
@@ -83,7 +83,7 @@ def timed(stage: Stage, desk: Desk, exchange: Exchange) -> Exchange:
         done = stage(desk, exchange)
     except LuthierError as error:
         raise told(desk, exchange, stage, error) from error
-    if time.monotonic() >= exchange.until:
+    if time.monotonic() >= exchange.until and stage is not record:  # what is recorded was answered
         raise _late(desk)
     spent = round((time.perf_counter() - began) * 1e3, 2)
     return done.but(milliseconds=exchange.milliseconds | {stage.__name__: spent})
@@ -96,10 +96,10 @@ def screen_question(desk: Desk, exchange: Exchange) -> Exchange:
     """
     earlier = [visible(message.content) for message in exchange.history]
     if desk.learnt(exchange.route, "input"):  # one call to the encoder; search finds the question there, too
-        desk.embed(list(dict.fromkeys([*(piece for text in [exchange.question, *earlier] for piece in pieces(text))])))
+        desk.embed([piece for text in [exchange.question, *earlier] for piece in pieces(text)])
     found = _personal(desk, exchange, exchange.question, "input")
     decision = _decided(desk, exchange, exchange.question, "input", found)
-    if any(_decided(desk, exchange, text, "input", []) for text in earlier):
+    if any(_decided(desk, exchange, text, "input", _personal(desk, exchange, text, "input")) for text in earlier):
         exchange = exchange.but(history=())
     if decision is None:
         return exchange
@@ -164,7 +164,8 @@ def screen_answer(desk: Desk, exchange: Exchange) -> Exchange:
 def verify(desk: Desk, exchange: Exchange) -> Exchange:
     """Keep what the passages support. Nothing supported where citations are required: abstained."""
     strict = exchange.route.policy.citations == "required"
-    held = grounded(exchange.answer, exchange.passages, exchange.question, strict=strict)
+    draft = whole_sentences(exchange.answer) if exchange.finish == "length" else exchange.answer
+    held = grounded(draft, exchange.passages, strict=strict)
     if not held.text or (strict and not held.citations):
         return exchange.abstained()
     return exchange.but(answer=held.text, citations=held.citations, ending="answered")
@@ -194,11 +195,12 @@ def _late(desk: Desk) -> TooSlow:
 
 
 def _history(asked: Asked) -> tuple[Message, ...]:
-    """The turn before the question and its answer, as far as `compose` would take them."""
+    """The turn before the question and its answer, as far as `compose` would take them; nothing of a long one."""
     turns = [message for message in asked.messages if message.role != "system"]
     while turns and turns[-1].role == "user":
         turns.pop()
-    return tuple(turns[-TURNS_KEPT:])
+    kept = tuple(turns[-TURNS_KEPT:])
+    return kept if all(len(turn.content) <= MOST_CHARACTERS for turn in kept) else ()
 
 
 def _decided(desk: Desk, exchange: Exchange, text: str, side: Side, found: Sequence[Found]) -> Decision | None:
@@ -217,7 +219,7 @@ def _personal(desk: Desk, exchange: Exchange, text: str, side: Side) -> list[Fou
 def _redacted(exchange: Exchange, decision: Decision, text: str, found: Sequence[Found]) -> str:
     if decision.action != "redact":
         return text
-    return black_out(text, spans(rule_of(exchange.route.policy, decision), text, found))
+    return black_out(text, spans(exchange.route.policy, decision.side, text, found))
 
 
 def _query(exchange: Exchange) -> str:

@@ -15,7 +15,7 @@ _LINES = re.compile(r"\s*\n\s*")
 
 def visible(text: str) -> str:
     """`text` without invisible characters and with every digit as 0 to 9; otherwise letter for letter."""
-    return "".join(_digit(letter) for letter in text if letter in "\n\t" or unicodedata.category(letter)[0] != "C")
+    return "".join(_digit(letter) for letter in text if letter in "\n\t" or not _unseen(letter))
 
 
 def for_patterns(text: str) -> str:
@@ -31,6 +31,11 @@ def without_accents(text: str) -> str:
     """`text` with é as e and ü as u: people often leave accents out."""
     parts = unicodedata.normalize("NFD", text)
     return unicodedata.normalize("NFC", "".join(letter for letter in parts if not unicodedata.combining(letter)))
+
+
+def _unseen(letter: str) -> bool:
+    """Control, format and private characters, and the marks that turn a digit into a picture of one."""
+    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Me") or "\ufe00" <= letter <= "\ufe0f"
 
 
 def _digit(letter: str) -> str:

@@ -8,8 +8,11 @@ from typing import Protocol
 from luthier.gateway.exchange import Exchange
 from luthier.gateway.personal import black_out, scattered
 from luthier.gateway.plain import visible
-from luthier.records.data import Scrubbed
+from luthier.records.data import Message, Scrubbed
 from luthier.records.serving import Trace
+
+MOST_CHARACTERS = 24_000
+"""Of the conversation that are kept."""
 
 
 class Dialogues(Protocol):
@@ -21,13 +24,14 @@ class Dialogues(Protocol):
 
 def trace_of(exchange: Exchange, scrubber: Dialogues) -> Trace:
     """The trace of an exchange that has its ending. Passages are documents of the house and stay word for word."""
-    said = [message.content for message in exchange.asked.messages]
+    asked = _newest(exchange.asked.messages)
+    said = [message.content for message in asked]
     claims = [citation.claim for citation in exchange.citations]
     draft = "" if exchange.draft == exchange.answer else exchange.draft
     texts = [_whole(visible(text)) for text in (*said, exchange.answer, draft, *claims)]
     clean = [scrubbed.text for scrubbed in scrubber.dialogue(texts, exchange.language)]
     messages, rest = clean[: len(said)], clean[len(said) :]
-    pairs = zip(exchange.asked.messages, messages, strict=True)
+    pairs = zip(asked, messages, strict=True)
     cited = zip(exchange.citations, rest[2:], strict=True)
     return Trace(
         id=exchange.id,
@@ -49,6 +53,17 @@ def trace_of(exchange: Exchange, scrubber: Dialogues) -> Trace:
         completion_tokens=exchange.completion_tokens,
         milliseconds=exchange.milliseconds,
     )
+
+
+def _newest(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The last messages, as far as they fit: what went long before shaped nothing, and scrubbing it takes time."""
+    room, kept = MOST_CHARACTERS, list[Message]()
+    for message in reversed(messages):
+        room -= len(message.content)
+        if kept and room < 0:
+            break
+        kept.append(message)
+    return tuple(reversed(kept))
 
 
 def _whole(text: str) -> str:

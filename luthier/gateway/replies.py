@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from luthier.gateway.exchange import Exchange, Route
 from luthier.lm.grounding import without_markers
@@ -74,7 +75,7 @@ def url_citations(exchange: Exchange) -> list[Json]:
 
 def url(citation: Citation) -> str:
     """Where the quote stands: document, version and characters."""
-    return f"luthier://documents/{citation.document}@{citation.digest}#{citation.start}-{citation.end}"
+    return f"luthier://documents/{quote(citation.document)}@{citation.digest}#{citation.start}-{citation.end}"
 
 
 def model(name: str, route: Route) -> Json:

@@ -15,6 +15,7 @@ MOST_BYTES = 1_000_000
 MOST_CHARACTERS = 8_000
 """Of a question: more does not fit beside the passages, and every sentence of it is screened."""
 MOST_MESSAGES = 200
+LONGEST_NAME = 200
 NOT_OFFERED = ("tools", "functions", "response_format", "logprobs", "top_logprobs", "modalities", "audio", "logit_bias")
 """Fields that would change the answer and are not honoured: refused, rather than ignored in silence."""
 HARMLESS: dict[str, tuple[Any, ...]] = {"response_format": ({"type": "text"},), "modalities": (["text"],)}
@@ -92,6 +93,8 @@ def _no_constant(name: str) -> Never:
 def _model(name: Any) -> str:
     if not isinstance(name, str) or not name:
         _bad("no model is named", "set model to one of those that GET /v1/models lists", "model")
+    if len(name) > LONGEST_NAME:
+        _bad("the name of the model is too long", "take one of those that GET /v1/models lists", "model")
     return _utf8(name, "model")
 
 
@@ -109,7 +112,7 @@ def _message(item: Any, where: str) -> Message:
     given = item.get("role")
     role = next((known for known in ROLES if known == given), None)
     if role is None:
-        _bad(f"{where}: role {given!r} is unknown", f"take one of: {', '.join(ROLES)}", f"{where}.role")
+        _bad(f"{where}: role {_cut(given)} is unknown", f"take one of: {', '.join(ROLES)}", f"{where}.role")
     content = _content(item.get("content"), role, where)
     return Message(role=ROLES[role], content=_utf8(content, f"{where}.content"))
 
@@ -124,7 +127,7 @@ def _content(content: Any, role: str, where: str) -> str:
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind != "text" or not isinstance(part.get("text"), str):
-            _bad(f"{where}: a part of type {kind!r} cannot be read", "send text parts only", f"{where}.content")
+            _bad(f"{where}: a part of type {_cut(kind)} cannot be read", "send text parts only", f"{where}.content")
     return "\n".join(part["text"] for part in content)
 
 
@@ -188,6 +191,12 @@ def _utf8(text: str, where: str) -> str:
     except UnicodeEncodeError as error:
         raise BadRequest(f"{where} holds a broken character", "send valid Unicode", where) from error
     return text
+
+
+def _cut(value: Any) -> str:
+    """`value` as it is quoted in an error: its first letters."""
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:40]}…"
 
 
 def _bad(what: str, mend: str, param: str = "") -> Never:

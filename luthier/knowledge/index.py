@@ -73,8 +73,10 @@ def read_folder(folder: Path, store: Workspace, defaults: dict[str, str]) -> lis
         raise BadConfig(f"{folder} is not a folder", "set knowledge.documents to the folder of your Markdown files")
     documents: dict[str, Document] = {}
     refused: list[str] = []
-    for path in sorted(path for path in folder.rglob("*") if is_document(path, folder)):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+    found = {path: path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*")}
+    for path, name in sorted(found.items(), key=lambda item: (item[1], item[0])):
+        if not is_document(path, folder):
+            continue
         try:
             data = path.read_bytes()
             name.encode()

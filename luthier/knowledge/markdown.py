@@ -135,7 +135,7 @@ def outermost_blocks(text: str, body: int) -> Iterator[Block]:
     starts = [body, *(match.end() for match in NEWLINE.finditer(text, body)), len(text)]
     tokens = parser.parse(text[body:])
     for place, token in enumerate(tokens):
-        if token.level or token.map is None or token.nesting < 0:
+        if token.level or token.map is None or token.nesting < 0 or token.type == "hr":
             continue
         span = Span(starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)])
         is_heading = token.type == "heading_open"

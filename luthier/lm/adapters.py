@@ -34,7 +34,7 @@ class Stamp(NamedTuple):
 def put_on(model: PreTrainedModel, spec: LoraSpec, seed: int) -> PeftModel:
     """`model` with a fresh adapter that changes nothing yet (B = 0). Adapter weights take the model's precision.
 
-    Raises BadConfig where no layer carries one of the target names.
+    Raises BadConfig where one of the target names is no linear layer's.
     """
     torch.manual_seed(seed)
     config = LoraConfig(
@@ -46,9 +46,15 @@ def put_on(model: PreTrainedModel, spec: LoraSpec, seed: int) -> PeftModel:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config, autocast_adapter_dtype=False)
+        tuned = get_peft_model(model, config, autocast_adapter_dtype=False)
     except ValueError as error:
-        raise BadConfig(f"no layer of the model is called {spec.targets}", "use targets: all-linear") from error
+        raise BadConfig(f"the model takes no adapter at {spec.targets} ({error})", "use targets: all-linear") from error
+    reached = [f".{name}" for name in tuned.base_model.targeted_module_names]
+    asked = () if spec.targets == "all-linear" else spec.targets
+    unknown = [target for target in asked if not any(name.endswith(f".{target}") for name in reached)]
+    if unknown:  # PEFT is content where one of several matches
+        raise BadConfig(f"no layer of the model is called {', '.join(unknown)}", "use targets: all-linear")
+    return tuned
 
 
 def scale(spec: LoraSpec) -> float:
@@ -66,7 +72,7 @@ def write(model: PeftModel, tensors: dict[str, torch.Tensor], folder: Path, stam
     (folder / "adapter_config.json").write_text(
         json.dumps(fields, indent=2, sort_keys=True, default=str), encoding="utf-8"
     )
-    state = get_peft_model_state_dict(model, state_dict=tensors)
+    state = get_peft_model_state_dict(model, state_dict=tensors, save_embedding_layers=False)
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "adapter_model.safetensors")
     (folder / STAMP).write_text(json.dumps(stamp._asdict(), indent=2), encoding="utf-8")
 

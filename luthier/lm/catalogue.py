@@ -26,6 +26,7 @@ class Wheel(Value):
     sha256: Digest | None = None
     """Of the wheel. Left out where the assembled file is pinned instead."""
     bytes: int = 0
+    """Of the wheel, about: what progress is measured by."""
 
 
 class PackageSource(Value):

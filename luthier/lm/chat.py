@@ -1,18 +1,21 @@
 """The one renderer: messages → token ids, the same for training, evaluation and serving.
 
 Labels come from spans of the rendered text, never from pad ids: what is supervised is each assistant turn, from
-its first letter through the token that ends it. Knows nothing of weights.
+its first letter through the token that ends it. What people write stays text: a special token spelled out in a
+message is taken apart, so that no message can close its turn and speak as somebody else. Knows nothing of weights.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jinja2.exceptions import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from luthier.errors import BadConfig, BadData
@@ -46,8 +49,11 @@ class Chat:
         return cls(tokenizer, stop_ids(folder, tokenizer))
 
     def text(self, messages: Sequence[Message], *, prompt: bool = False) -> str:
-        """The dialogue as the template writes it; with `prompt`, up to where the assistant begins to speak."""
-        turns = [as_template_input(message) for message in messages]
+        """The dialogue as the template writes it; with `prompt`, up to where the assistant begins to speak.
+
+        Raises jinja2's TemplateError where the template refuses these messages, e.g. a role that it does not know.
+        """
+        turns = [as_template_input(message, self.special) for message in messages]
         rendered = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
         return str(rendered)
 
@@ -62,9 +68,8 @@ class Chat:
     def training_ids(self, messages: Sequence[Message]) -> Ids:
         """The dialogue as ids, with every assistant turn learnt unless its weight is 0.
 
-        Each turn is encoded behind the prompt that a server would feed at that point, so what is trained is what
-        is served, token for token. Raises BadData where the template breaks that: its prompt is not a prefix of
-        the finished turn.
+        What a server would feed before each turn is a prefix of the ids, so what is trained is what is served, token
+        for token. Raises BadData where the template or the tokenizer breaks that.
         """
         ids: list[int] = []
         learnt: list[bool] = []
@@ -72,24 +77,47 @@ class Chat:
         for turn, message in enumerate(messages):
             if message.role != "assistant":
                 continue
-            before = self.text(messages[:turn], prompt=True)
-            after = self.text(messages[: turn + 1])
+            before, after = self.around(messages, turn)
             if not before.startswith(done) or not after.startswith(before):
                 raise BadData(
                     f"the chat template renders turn {turn + 1} differently once the dialogue goes on",
                     "split the dialogue so that each row ends with the assistant turn to learn",
                 )
-            answer = until_turn_ends(after[len(before) :], message.content, self.end_of_turn)
-            context, spoken = self.encode(before[len(done) :]), self.encode(answer)
-            ids += context + spoken
-            learnt += [False] * len(context) + [message.weight != 0] * len(spoken)
-            done = before + answer
+            done = before + until_turn_ends(after[len(before) :], self.end_of_turn)
+            # The answer is encoded behind its prompt: alone, some tokenizers would open it with a space.
+            prompt, whole = self.encode(before), self.encode(done)
+            if prompt[: len(ids)] != ids or whole[: len(prompt)] != prompt:
+                raise BadData(
+                    f"turn {turn + 1} is tokenised differently in training and in serving",
+                    "remove white space at the start of the answers, or mend the chat template",
+                )
+            ids = whole
+            learnt += [False] * (len(prompt) - len(learnt))
+            learnt += [message.weight != 0] * (len(whole) - len(prompt))
         return Ids(ids, learnt)
+
+    def around(self, messages: Sequence[Message], turn: int) -> tuple[str, str]:
+        """The dialogue as rendered just before and just after the assistant's `turn`."""
+        try:
+            return self.text(messages[:turn], prompt=True), self.text(messages[: turn + 1])
+        except TemplateError as error:
+            raise BadData(
+                f"the chat template refuses the dialogue up to turn {turn + 1} ({error})",
+                "write the dialogue as the base model's template wants it, or take another base",
+            ) from error
 
     @cached_property
     def end_of_turn(self) -> tuple[str, ...]:
         """The texts of the tokens that end a turn, e.g. `<|im_end|>`."""
-        return tuple(str(self.tokenizer.convert_ids_to_tokens(i)) for i in sorted(self.stop_ids))
+        return tuple(text for i in sorted(self.stop_ids) if (text := str(self.tokenizer.decode([i]))))
+
+    @cached_property
+    def special(self) -> re.Pattern[str]:
+        """Every text that the tokenizer would read as a special token, or that ends a turn."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        texts = {token.content for token in added if token.special} | set(self.end_of_turn)
+        longest_first = sorted((text for text in texts if len(text) > 1), key=lambda text: (-len(text), text))
+        return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
     @cached_property
     def template_digest(self) -> str:
@@ -102,16 +130,15 @@ class Chat:
         return sha256(self.tokenizer.backend_tokenizer.to_str().encode())
 
 
-def as_template_input(message: Message) -> dict[str, Any]:
-    """The message as templates expect it: without our weight, and without empty fields."""
+def as_template_input(message: Message, special: re.Pattern[str]) -> dict[str, Any]:
+    """The message as templates expect it: without our weight and empty fields, special tokens in it taken apart."""
     fields = message.model_dump(exclude_defaults=True, exclude={"weight"})
-    return {"content": message.content} | fields
+    return fields | {"content": special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", message.content)}
 
 
-def until_turn_ends(rendered: str, content: str, ends: Sequence[str]) -> str:
-    """`rendered` cut behind the first end-of-turn token after the content; line feeds of the template stay out."""
-    start = rendered.find(content) + len(content) if content in rendered else 0
-    cuts = [rendered.find(end, start) + len(end) for end in ends if end in rendered[start:]]
+def until_turn_ends(rendered: str, ends: Sequence[str]) -> str:
+    """`rendered` cut behind its first end-of-turn token; line feeds that the template adds after it stay out."""
+    cuts = [rendered.find(end) + len(end) for end in ends if end in rendered]
     return rendered[: min(cuts)] if cuts else rendered
 
 

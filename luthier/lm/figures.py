@@ -8,6 +8,7 @@ beside it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from luthier.lm.words import EMPTY, stem
@@ -52,6 +53,7 @@ _PER_CENT = re.compile(r"\b(?:per\s+cent|por\s+ciento)\b", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[.,'’\u00a0\u202f ]\d{3})+")
 
 
+@lru_cache(maxsize=8192)
 def figures(text: str) -> tuple[Figure, ...]:
     """Every figure of `text` in order. Number words count from two on: `one` is too often a pronoun."""
     tokens = list(_TOKEN.finditer(_PER_CENT.sub("percent", text)))

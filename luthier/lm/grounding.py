@@ -1,33 +1,26 @@
 """The one place where passages go into a prompt and where citations are read out of an answer. Pure.
 
 Training labels its answers with the same judgement that serving verifies them by, so that what was learnt is what is
-checked. The judgement is lexical: a claim is carried by a span when every figure of the claim (number, amount, time)
-stands in the span and most of its words do. It does not understand: a paraphrase without common words is not
-recognised, and a sentence turned round in other words may be. No clock, disk, network or model.
+checked; `claims.py` has the judgement. No clock, disk, network or model.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from luthier.errors import BadData
-from luthier.lm.figures import FIGURE_WORDS, figures, missing_figures
+from luthier.lm.claims import Claim
 from luthier.lm.sentences import MARKER, Sentence, sentences
-from luthier.lm.words import EMPTY, stem
 from luthier.records.data import Message
 from luthier.records.knowledge import Citation, Passage
 
-LEAST_SHARE = 0.6
-"""Share of a claim's words that the span has to carry."""
 LONGEST_SPAN = 3
 """Sentences in a span."""
 TURNS_KEPT = 2
 """Messages before the question that go into the prompt."""
 
-_WORD = re.compile(r"[^\W\d_]+")
 _STOP = re.compile(r"[.!…]+$")
 
 
@@ -157,28 +150,22 @@ def _carrier(sentence: Sentence, passages: Sequence[Passage]) -> int:
     return -max(shares)[1] if shares else 0
 
 
-def _best(claim: str, passage: Passage) -> tuple[Span, bool]:
-    """The span that comes nearest to carrying `claim`, and whether it does. An empty span where no word is common."""
-    wanted, stated = stems(claim), figures(claim)
+def _best(text: str, passage: Passage) -> tuple[Span, bool]:
+    """The span that comes nearest to carrying the claim `text`, and whether it does. Empty where no word is common."""
+    claim = Claim.of(text)
     best = Span(passage.start, passage.start, "", 0.0)
     best_key: tuple[bool, float, float] = (False, 0.0, 0.0)
-    if not wanted and not stated:
+    if not claim:
         return best, False
     whole = sentences(passage.text)
+    under = f"{passage.title} {passage.heading}"
     for length in range(1, LONGEST_SPAN + 1):
         for at in range(len(whole) - length + 1):
             start, end = whole[at].start, whole[at + length - 1].end
             quote = passage.text[start:end]
-            share = len(wanted & stems(quote)) / len(wanted) if wanted else 1.0
-            carried = share >= LEAST_SHARE and not missing_figures(stated, figures(quote))
+            share = claim.share(quote)
             # A carried claim takes the fewest sentences, then the most words; otherwise words come first.
-            key = (True, -length, share) if carried else (False, share, -length)
+            key = (True, -length, share) if claim.carried_by(quote, under) else (False, share, -length)
             if share > 0 and key > best_key:
                 best, best_key = Span(passage.start + start, passage.start + end, quote, share), key
     return best, best_key[0]
-
-
-def stems(text: str) -> frozenset[str]:
-    """The stems of the words that say something: function words and the words of figures are left out."""
-    found = (word.casefold() for word in _WORD.findall(unicodedata.normalize("NFC", text)))
-    return frozenset(stem(word) for word in found if len(word) > 2 and word not in EMPTY | FIGURE_WORDS)

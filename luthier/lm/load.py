@@ -47,13 +47,19 @@ def load_model(folder: Path, dtype: DType = "auto", *, attention: str = "sdpa") 
             f"{folder} holds no safetensors; pickled weights run code when they are loaded",
             "convert them once with transformers: AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)",
         )
-    model = AutoModelForCausalLM.from_pretrained(
+    model, found = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=resolve_dtype(dtype),
         attn_implementation=attention,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        output_loading_info=True,
     )
+    if absent := sorted(found["missing_keys"]):  # transformers would draw them at random
+        raise BadConfig(
+            f"the weights in {folder} lack {len(absent)} tensors, the first is {absent[0]}",
+            "fetch the model's folder again",
+        )
     loaded: PreTrainedModel = model.to(device()).eval()
     return loaded

@@ -31,7 +31,7 @@ SourceKind = Literal["package", "hub"]
 def home() -> Path:
     """Where pulled models are kept."""
     root = os.environ.get("LUTHIER_HOME")
-    return (Path(root).expanduser() if root else Path.home() / ".cache" / "luthier") / "models"
+    return (Path(root).expanduser().absolute() if root else Path.home() / ".cache" / "luthier") / "models"
 
 
 def pull(name: str, *, progress: Progress = silent, only: SourceKind | None = None) -> Path:

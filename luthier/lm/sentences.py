@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from luthier.lm.words import words
@@ -44,7 +45,8 @@ _AFTER_ORDINALS = words(
 )
 
 
-def sentences(text: str) -> list[Sentence]:
+@lru_cache(maxsize=2048)
+def sentences(text: str) -> tuple[Sentence, ...]:
     """The sentences of `text` in order. Headings, table lines and list items are sentences of their own."""
     found: list[Sentence] = []
     for start, end in _blocks(text):
@@ -52,7 +54,7 @@ def sentences(text: str) -> list[Sentence]:
         for stop in [*_stops(text, left, end), end]:
             found += _trimmed(text, left, stop)
             left = stop
-    return found
+    return tuple(found)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:

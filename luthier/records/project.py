@@ -32,6 +32,8 @@ class DataPart(Value):
     name: str = "dialogues"
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     scrubber: str = "presidio"
+    allow: tuple[str, ...] = ()
+    """What is nobody's and stays: the company's and its products' names, its own telephone numbers."""
     validation: float = Field(default=0.05, ge=0, lt=1)
     test: float = Field(default=0.0, ge=0, lt=1)
     most_quarantined: float = Field(default=0.1, ge=0, le=1)

@@ -28,6 +28,12 @@ def plan(lengths: Sequence[int], recipe: Recipe) -> list[Step]:
     return steps[: recipe.max_steps]
 
 
+def heaviest(lengths: Sequence[int], recipe: Recipe) -> Micro:
+    """The micro-batch of the run with the most tokens, padding included: what fits it fits them all."""
+    micros = (micro for step in plan(lengths, recipe) for micro in step)
+    return max(micros, key=lambda micro: len(micro) * max(lengths[row] for row in micro))
+
+
 def micro_batches(rows: Sequence[int], lengths: Sequence[int], micro_tokens: int) -> Step:
     """`rows` sorted by length and cut so that no micro-batch exceeds `micro_tokens`; a longer row goes alone."""
     cut: list[list[int]] = []

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from luthier.errors import BadConfig, NoRoom
+from luthier.store.files import sync
 
 MANIFEST, STATE = "manifest.json", "state.safetensors"
 KEEP = 2
@@ -36,22 +38,32 @@ def save(folder: Path, step: int, tensors: dict[str, torch.Tensor], fingerprint:
     for old in (aside, final):
         shutil.rmtree(old, ignore_errors=True)
     try:
-        aside.mkdir(parents=True)
-        save_file(tensors, aside / STATE)
-        manifest = Manifest(step, file_sha256(aside / STATE), fingerprint)
-        (aside / MANIFEST).write_text(json.dumps(manifest._asdict(), indent=1), encoding="utf-8")
-        for path in (aside / STATE, aside / MANIFEST, aside):
-            sync(path)
-        aside.rename(final)
-        sync(folder)
-    except (OSError, SafetensorError) as error:
+        with writing(f"the checkpoint of step {step}", folder):
+            aside.mkdir(parents=True)
+            save_file(tensors, aside / STATE)
+            manifest = Manifest(step, file_sha256(aside / STATE), fingerprint)
+            (aside / MANIFEST).write_text(json.dumps(manifest._asdict(), indent=1), encoding="utf-8")
+            for path in (aside / STATE, aside / MANIFEST, aside):
+                sync(path)
+            aside.rename(final)
+            sync(folder)
+    except NoRoom:
         shutil.rmtree(aside, ignore_errors=True)
-        raise NoRoom(
-            f"the checkpoint of step {step} could not be written ({error})",
-            f"make room at {folder} and run again: training goes on from the checkpoint before it",
-        ) from error
+        raise
     for old in sorted(folder.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def writing(what: str, folder: Path) -> Iterator[None]:
+    """Say NoRoom, with the mend, where `what` cannot be written below `folder`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise NoRoom(
+            f"{what} could not be written ({error})",
+            f"make room at {folder} and run again: training goes on from its newest checkpoint",
+        ) from error
 
 
 def newest(folder: Path, fingerprint: dict[str, str]) -> Checkpoint | None:
@@ -105,12 +117,3 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has `path`."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,6 +15,8 @@ from transformers import PreTrainedModel
 from luthier.errors import RunFailed
 from luthier.lm import adapters
 from luthier.lm.chat import Chat
+from luthier.lm.load import DType, load_model
+from luthier.training.checkpoint import writing
 from luthier.training.method import Item
 
 SAMPLES = 3
@@ -31,19 +33,25 @@ class Checks(NamedTuple):
 
 
 def write(
-    model: PreTrainedModel | PeftModel, masters: dict[str, torch.Tensor], folder: Path, stamp: adapters.Stamp
+    model: PreTrainedModel | PeftModel,
+    masters: dict[str, torch.Tensor],
+    folder: Path,
+    chat: Chat,
+    stamp: adapters.Stamp,
 ) -> None:
-    """The files of the result: PEFT's folder, or the whole model with float32 masters rounded to its precision."""
-    if isinstance(model, PeftModel):
-        adapters.write(model, masters, folder, stamp)
-        return
-    model.save_pretrained(folder)
-    (folder / adapters.STAMP).write_text(json.dumps(stamp._asdict(), indent=2), encoding="utf-8")
+    """The files of the result: PEFT's folder, or a whole model's, float32 masters rounded to its precision."""
+    with writing("the result", folder):
+        if isinstance(model, PeftModel):
+            adapters.write(model, masters, folder, stamp)
+            return
+        model.save_pretrained(folder)
+        chat.tokenizer.save_pretrained(folder)
+        (folder / adapters.STAMP).write_text(json.dumps(stamp._asdict(), indent=2), encoding="utf-8")
 
 
 @torch.no_grad()
 def check(model: PreTrainedModel | PeftModel, folder: Path, items: Sequence[Item], chat: Chat) -> Checks:
-    """Read the files back into the model and compare logits; then let it answer a few training prompts greedily.
+    """Read the files back and compare logits; then let the model answer a few training prompts greedily.
 
     Raises RunFailed where the files give other logits than the model had.
     """
@@ -52,10 +60,13 @@ def check(model: PreTrainedModel | PeftModel, folder: Path, items: Sequence[Item
     before = [logits(model, item) for item in chosen]
     if isinstance(model, PeftModel):
         adapters.read_into(model, folder)
+    else:
+        precision: DType = "float32" if model.dtype == torch.float32 else "bfloat16"
+        model = load_model(folder, precision, attention=model.config._attn_implementation)
     difference = max(float((logits(model, item) - b).abs().max()) for item, b in zip(chosen, before, strict=True))
-    if difference > 1e-3:
+    if not difference <= 1e-3:
         raise RunFailed(
-            f"the written adapter differs from the trained one by {difference:.2g}", "report this as a fault"
+            f"the written files differ from the trained model by {difference:.2g}", "report this as a fault"
         )
     stopped = sum(stops(model, item, chat) for item in chosen)
     return Checks(difference, stopped / len(chosen))

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from luthier.errors import RunFailed
 from luthier.progress import Progress
 from luthier.records.training import Recipe
+from luthier.store.files import replacing, sync
 from luthier.training import checkpoint
 from luthier.training.batches import Step, plan
 from luthier.training.method import Item, Method
@@ -69,10 +70,12 @@ def train(work: Work, progress: Progress) -> Outcome:
     began = time.perf_counter()
     for number in range(kept.step if kept else 0, len(steps)):
         metrics.append(one_step(work, optimiser, steps, number))
-        append_metrics(work.folder, metrics[-1])
+        with checkpoint.writing("the metrics", work.folder):
+            append_metrics(work.folder, metrics[-1])
         done = number + 1
         tell(progress, metrics, done, len(steps))
         if done % work.recipe.checkpoint_every == 0 or done == len(steps):
+            sync(work.folder / METRICS)  # a checkpoint never outlives the figures of its steps
             checkpoint.save(work.folder, done, optimiser.state(), work.fingerprint)
     seconds = time.perf_counter() - began
     last = [m["loss"] for m in metrics[-max(1, len(metrics) // 10) :]]
@@ -146,7 +149,8 @@ def read_metrics(folder: Path, upto: int) -> list[dict[str, float]]:
             break
         if figures["step"] <= upto:
             kept.append(figures)
-    path.write_text("".join(json.dumps(figures) + "\n" for figures in kept), encoding="utf-8")
+    with replacing(path) as file:
+        file.writelines(json.dumps(figures).encode() + b"\n" for figures in kept)
     return kept
 
 

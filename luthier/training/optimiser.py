@@ -79,5 +79,9 @@ class Optimiser:
         for name, master in self.masters.items():
             master.data.copy_(tensors[f"master/{name}"])
             kept = {key: tensors.get(f"{key}/{name}") for key in MOMENTS}
-            self.adam.state[master] = {key: value.clone() for key, value in kept.items() if value is not None}
+            self.adam.state[master] = {
+                key: value.to("cpu" if key == "step" else master.device, copy=True)  # AdamW counts on the CPU
+                for key, value in kept.items()
+                if value is not None
+            }
         self.round_into_model()

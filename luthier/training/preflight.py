@@ -1,13 +1,14 @@
 """What is refused before step 0 because it would fail silently later. Takes seconds; every check says what it saw.
 
 Rows: template and roles, the end of a turn is learnt, something is learnt, lengths, ids inside the vocabulary, one
-beginning-of-sequence token, what is trained is what is served, duplicates, overlap with validation. Model: something
-is trainable, the output layer is not touched by surprise, the disk holds the checkpoints, and a real probe: a few
-steps on one small batch must lower the loss and move every trainable tensor.
+beginning-of-sequence token, what is trained is what is served, overlap with validation. Model: something is trainable,
+only linear layers before the output layer get adapters, the disk holds the checkpoints, and a real probe: a few steps
+on one small batch must lower the loss and move every trainable tensor, and the heaviest batch must fit in memory.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from luthier.errors import BadConfig, BadData, NoRoom
+from luthier.errors import BadConfig, BadData, NoRoom, RunFailed
 from luthier.lm.chat import Chat
+from luthier.records.base import canonical
 from luthier.records.data import Row
 from luthier.records.training import Recipe
+from luthier.training.batches import heaviest
 from luthier.training.method import Item, Method
 from luthier.training.optimiser import Optimiser
 
@@ -46,18 +49,28 @@ class Prepared(NamedTuple):
 
 def prepare(rows: Sequence[Row], method: Method, chat: Chat, recipe: Recipe, vocabulary: int) -> Prepared:
     """Every row made ready and checked. Raises BadData that names the first row at fault and how many there are."""
-    items = [method.prepare(row, chat) for row in rows]
+    items: list[Item] = []
+    faults: list[tuple[Row, BadData]] = []
+    for row in rows:
+        try:
+            item = method.prepare(row, chat)
+            check_item(item, chat, vocabulary)
+            items.append(item)
+        except BadData as fault:
+            faults.append((row, fault))
+    if faults:
+        row, first = faults[0]
+        count = f"{len(faults)} of {len(rows)} rows cannot be trained on"
+        raise BadData(f"{count}; the first is row {row.id} ({row.source}:{row.line}): {first.what}", first.mend)
     if not items:
         raise BadData("there is no row to train on", "look at the quarantine of the dataset: luthier data show")
-    for row, item in zip(rows, items, strict=True):
-        check_row(row, item, chat, vocabulary)
     fitting = [item for item in items if len(item.ids) <= recipe.max_length]
     dropped = len(items) - len(fitting)
     if dropped and (recipe.too_long == "refuse" or not fitting):
-        first = next(item for item in items if len(item.ids) > recipe.max_length)
+        longer = next(item for item in items if len(item.ids) > recipe.max_length)
         raise BadData(
             f"{dropped} of {len(items)} rows are longer than max_length {recipe.max_length}; "
-            f"the first is row {first.row} with {len(first.ids)} tokens",
+            f"the first is row {longer.row} with {len(longer.ids)} tokens",
             "raise max_length, or say too_long: drop",
         )
     tokens, kept = (sum(len(item.ids) for item in group) for group in (items, fitting))
@@ -74,49 +87,48 @@ def prepare(rows: Sequence[Row], method: Method, chat: Chat, recipe: Recipe, voc
     )
 
 
-def check_row(row: Row, item: Item, chat: Chat, vocabulary: int) -> None:
+def check_item(item: Item, chat: Chat, vocabulary: int) -> None:
     """Refuse a row that would teach something else than it says."""
-    where = f"row {row.id} ({row.source}:{row.line})"
     if not item.targets:
-        raise BadData(f"{where} has no assistant turn to learn", "give it one, or remove its weight: 0")
+        raise BadData("it has no assistant turn to learn", "give it one, or remove its weight: 0")
     if max(item.ids) >= vocabulary:
         raise BadData(
-            f"{where} has token {max(item.ids)}, the model knows {vocabulary}", "use the base's own tokenizer"
+            f"it has token {max(item.ids)}, and the model knows {vocabulary} tokens", "use the base's own tokenizer"
         )
     if item.ids[:2].count(chat.tokenizer.bos_token_id) > 1:
-        raise BadData(f"{where} begins with two beginning-of-sequence tokens", "mend the chat template")
+        raise BadData("it begins with two beginning-of-sequence tokens", "mend the chat template")
     ends = [t for t, learnt in enumerate(item.learnt) if learnt and not (item.learnt[t + 1 : t + 2] or [False])[0]]
     if any(item.ids[t] not in chat.stop_ids for t in ends):
         raise BadData(
-            f"in {where} an assistant turn does not end with a token that stops generation",
+            "an assistant turn does not end with a token that stops generation",
             "the chat template has to close the turn with one of: " + ", ".join(chat.end_of_turn),
-        )
-    last = max(i for i, message in enumerate(row.messages) if message.role == "assistant")
-    served = chat.prompt_ids(row.messages[:last])
-    if item.ids[: len(served)] != served:
-        raise BadData(
-            f"{where} is tokenised differently in training and in serving",
-            "remove white space at the start of the answers, or mend the chat template",
         )
 
 
 def check_overlap(train: Sequence[Row], validation: Sequence[Row]) -> None:
     """Refuse the same dialogue on both sides: the validation loss would flatter."""
-    seen = {row.messages for row in train}
+    seen = {spelled(row): row.id for row in train}
     for row in validation:
-        if row.messages in seen:
+        if same := seen.get(spelled(row)):
             raise BadData(
-                f"row {row.id} stands in training and in validation", "rebuild the dataset: luthier data build"
+                f"row {row.id} of the validation rows is row {same} of the training rows",
+                "rebuild the dataset: luthier data build",
             )
 
 
+def spelled(row: Row) -> bytes:
+    """The dialogue of a row as bytes: equal ones say the same."""
+    return canonical([message.model_dump(mode="json", exclude_defaults=True) for message in row.messages])
+
+
 def check_model(model: PreTrainedModel, recipe: Recipe) -> int:
-    """How many numbers will be trained. Raises BadConfig where none are, or an adapter sits on the output layer."""
+    """How many numbers will be trained. Raises BadConfig where none are, or an adapter sits on tokens or logits."""
     trainable = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
     if not trainable:
         raise BadConfig("nothing would be trained", "use lora with targets: all-linear, or lora: null")
-    if recipe.lora and any("lm_head" in name for name in trainable):
-        raise BadConfig("the adapter sits on lm_head, which serving engines do not take", "use targets: all-linear")
+    unserved = [name for name in trainable if "lm_head" in name or "lora_embedding" in name]
+    if recipe.lora and unserved:
+        raise BadConfig(f"no serving engine takes an adapter at {unserved[0]}", "use targets: all-linear")
     return sum(trainable.values())
 
 
@@ -133,11 +145,12 @@ def check_disk(folder: Path, trainable: int) -> None:
 def probe(model: PreTrainedModel, method: Method, items: Sequence[Item], recipe: Recipe, pad: int) -> None:
     """A few steps on the shortest rows: the loss must fall and every trainable tensor move. Leaves the model as it was.
 
-    Also runs the longest row once, forward and backward: what does not fit in memory fails now and not in an hour.
+    Also runs the heaviest micro-batch once: what does not fit in memory fails now and not in an hour.
     """
     optimiser = Optimiser(model, recipe)
     before = {name: tensor.clone() for name, tensor in optimiser.state().items()}
     model.train()
+    try_heaviest(model, method, items, recipe, pad)
     batch = method.collate(sorted(items, key=lambda item: len(item.ids))[:2], pad)
     losses: list[float] = []
     for _ in range(PROBE_STEPS):
@@ -147,9 +160,12 @@ def probe(model: PreTrainedModel, method: Method, items: Sequence[Item], recipe:
         optimiser.step(loss.terms, float(recipe.learning_rate))
         losses.append(float(loss.total.detach()) / loss.terms)
     still = [name for name, master in optimiser.masters.items() if torch.equal(master, before[f"master/{name}"])]
-    torch.autograd.backward(method.loss(model, method.collate([max(items, key=lambda item: len(item.ids))], pad)).total)
-    model.zero_grad(set_to_none=True)
     optimiser.load(before)
+    if not math.isfinite(losses[0]):
+        raise RunFailed(
+            f"before any training the loss is {losses[0]}; its rows are {', '.join(batch.rows)}",
+            "fetch the base model again, or use dtype: float32",
+        )
     if still:
         raise BadConfig(
             f"{len(still)} trainable tensors do not move, the first is {still[0]}", "choose other lora targets"
@@ -159,3 +175,16 @@ def probe(model: PreTrainedModel, method: Method, items: Sequence[Item], recipe:
             f"on one small batch the loss went from {losses[0]:.3f} to {losses[-1]:.3f} in {PROBE_STEPS} steps",
             f"lower learning_rate (it is {recipe.learning_rate})",
         )
+
+
+def try_heaviest(model: PreTrainedModel, method: Method, items: Sequence[Item], recipe: Recipe, pad: int) -> None:
+    """Run the heaviest micro-batch forward and backward. Raises RunFailed where the device has no memory for it."""
+    micro = [items[row] for row in heaviest([len(item.ids) for item in items], recipe)]
+    try:
+        torch.autograd.backward(method.loss(model, method.collate(micro, pad)).total)
+    except torch.OutOfMemoryError as error:
+        raise RunFailed(
+            f"the device has no memory for {len(micro)} rows of up to {max(len(item.ids) for item in micro)} tokens",
+            "lower micro_tokens and max_length, or use dtype: bfloat16",
+        ) from error
+    model.zero_grad(set_to_none=True)

@@ -6,6 +6,7 @@ from its newest checkpoint, or returns the model that it finished with.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import torch
 
 from luthier import __version__, plugins
+from luthier.errors import BadConfig, LuthierError, NoRoom, as_dict
 from luthier.lm import adapters
 from luthier.lm.chat import Chat
 from luthier.lm.load import has_fast_bfloat16, load_model
@@ -21,6 +23,8 @@ from luthier.lm.pull import folder_digest, local
 from luthier.progress import Progress, silent
 from luthier.records.data import DatasetVersion, Row, Split
 from luthier.records.training import ModelVersion, Recipe, Run
+from luthier.store import lock
+from luthier.store.ledger import Ledger
 from luthier.store.workspace import Workspace
 from luthier.training import finish, preflight
 from luthier.training.loop import METRICS, Outcome, Work, train
@@ -42,7 +46,8 @@ class Order(NamedTuple):
 def execute(workspace: Workspace, order: Order, progress: Progress = silent) -> ModelVersion:
     """Train what `order` asks for and record the model. A finished run returns its model and does nothing.
 
-    Raises BadData or BadConfig from the pre-flight, RunFailed at the first number that is not finite, NoRoom.
+    Raises BadData or BadConfig from the pre-flight, RunFailed at the first number that is not finite, NoRoom, and Busy
+    where another process is at this run.
     """
     ledger = workspace.ledger
     for event in ledger.events(subject=order.run, verb="finished"):
@@ -62,24 +67,40 @@ def execute(workspace: Workspace, order: Order, progress: Progress = silent) -> 
         machine=machine(),
         code=f"luthier {__version__}; {recipe.method}: {plugins.version('method', recipe.method)}",
     )
-    ledger.put(run)
-    ledger.tell(run.id, "started", {"reasons": list(resolved.reasons)})
-    work, chat, found = get_ready(workspace, run, recipe, base, method)
+    begin(ledger, run)
+    folder = workspace.folder / "runs" / run.id
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock.held(folder / "lock", f"training {run.id}"):
+        ledger.tell(run.id, "started", {"reasons": list(resolved.reasons)})
+        try:
+            model = carry_out(workspace, run, order.name, method, progress)
+        except LuthierError as error:
+            with contextlib.suppress(NoRoom):  # which may be the very error
+                ledger.tell(run.id, "failed", as_dict(error))
+            raise
+    return model
+
+
+def carry_out(workspace: Workspace, run: Run, name: str, method: Method, progress: Progress) -> ModelVersion:
+    """Everything from the pre-flight to the finished model."""
+    ledger = workspace.ledger
+    recipe = ledger.get(run.recipe, Recipe)
+    work, chat, found = get_ready(workspace, run, recipe, method)
     ledger.tell(run.id, "checked", {"tokens": found.ledger._asdict(), "trainable": found.trainable})
     outcome = train(work, progress)
     folder = work.folder / "result"
     stamp = adapters.Stamp(run.base_digest, chat.template_digest, chat.tokenizer_digest)
-    finish.write(work.model, outcome.masters, folder, stamp)
+    finish.write(work.model, outcome.masters, folder, chat, stamp)
     checks = finish.check(work.model, folder, work.items, chat)
     model = ModelVersion(
-        name=order.name,
+        name=name,
         base=recipe.base,
         base_digest=run.base_digest,
         template_digest=chat.template_digest,
         tokenizer_digest=chat.tokenizer_digest,
         files={path.name: workspace.blobs.put_file(path) for path in sorted(folder.iterdir())},
         run=run.id,
-        dataset=dataset.id,
+        dataset=run.dataset,
         rank=recipe.lora.rank if recipe.lora else None,
         figures=figures(outcome) | checks._asdict(),
     )
@@ -89,6 +110,23 @@ def execute(workspace: Workspace, order: Order, progress: Progress = silent) -> 
     return model
 
 
+def begin(ledger: Ledger, run: Run) -> None:
+    """Record the run. Raises BadConfig that names the difference where it was started with other things."""
+    if not ledger.events(subject=run.id, verb="recorded"):
+        ledger.put(run)
+        return
+    before, now = (ingredients(ledger, each) for each in (ledger.get(run.id, Run), run))
+    if differs := [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]:
+        changes = "; ".join(f"{key} was {before.get(key)} and is now {now.get(key)}" for key in differs)
+        raise BadConfig(f"{run.id} was started otherwise: {changes}", "restore what changed, or start a new run")
+
+
+def ingredients(ledger: Ledger, run: Run) -> dict[str, object]:
+    """Everything that decides what a run leaves, by name."""
+    own = {"dataset": run.dataset, "base_digest": run.base_digest, "code": run.code}
+    return ledger.get(run.recipe, Recipe).model_dump(mode="json") | run.machine | own
+
+
 class Found(NamedTuple):
     """What the pre-flight saw."""
 
@@ -96,8 +134,9 @@ class Found(NamedTuple):
     trainable: int
 
 
-def get_ready(workspace: Workspace, run: Run, recipe: Recipe, base: Path, method: Method) -> tuple[Work, Chat, Found]:
+def get_ready(workspace: Workspace, run: Run, recipe: Recipe, method: Method) -> tuple[Work, Chat, Found]:
     """Load the base, put the adapter on, prepare the rows, and refuse what would fail silently."""
+    base = local(recipe.base)
     dataset = workspace.ledger.get(run.dataset, DatasetVersion)
     chat = Chat.load(base)
     # On a CPU the fused attention's backward pass is several times slower than plain products at these lengths.
@@ -107,13 +146,13 @@ def get_ready(workspace: Workspace, run: Run, recipe: Recipe, base: Path, method
         model = adapters.put_on(model, recipe.lora, recipe.seed)
     vocabulary = model.get_input_embeddings().weight.shape[0]
     rows = list(read_rows(workspace, dataset, "train"))
-    held_out = list(read_rows(workspace, dataset, "validation"))[:MOST_VALIDATION_ROWS]
+    held_out = list(read_rows(workspace, dataset, "validation"))
     preflight.check_overlap(rows, held_out)
     prepared = preflight.prepare(rows, method, chat, recipe, vocabulary)
-    validation = preflight.prepare(held_out, method, chat, recipe, vocabulary).items if held_out else ()
+    tried = held_out[:MOST_VALIDATION_ROWS]
+    validation = preflight.prepare(tried, method, chat, recipe, vocabulary).items if tried else ()
     trainable = preflight.check_model(model, recipe)
     folder = workspace.folder / "runs" / run.id
-    folder.mkdir(parents=True, exist_ok=True)
     preflight.check_disk(folder, trainable)
     pad = min(chat.stop_ids)
     fingerprint = {

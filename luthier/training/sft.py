@@ -38,12 +38,20 @@ def collate(items: Sequence[Item], pad: int) -> Batch:
 
 def loss(model: PreTrainedModel, batch: Batch) -> Loss:
     """Summed cross-entropy over the learnt tokens, in float32."""
-    # A packed or padded layout is only safe for transformers' masks when no cache is asked for.
     ids_BT, predicting_N, targets_N = (t.to(model.device) for t in (batch.ids_BT, batch.predicting_N, batch.targets_N))
-    hidden_BTD = model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state
-    hidden_ND = hidden_BTD.flatten(0, 1)[predicting_N]
-    logits_NV = model.get_output_embeddings()(hidden_ND).float()
-    return Loss(cross_entropy(logits_NV, targets_N, reduction="sum"), len(targets_N))
+
+    def pick(head: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (inputs[0].flatten(0, 1)[predicting_N],)
+
+    # Picked in front of the head, and not behind the decoder: what the model does to its logits afterwards (Gemma caps
+    # them, Granite scales them) is done to ours too.
+    hook = model.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        # A packed or padded layout is only safe for transformers' masks when no cache is asked for.
+        logits_NV = model(input_ids=ids_BT, use_cache=False).logits
+    finally:
+        hook.remove()
+    return Loss(cross_entropy(logits_NV.float(), targets_N, reduction="sum"), len(targets_N))
 
 
 SFT = Method(prepare, collate, loss)

@@ -59,9 +59,10 @@ def bars(rows: Sequence[Bar]) -> str:
             if measure is None:
                 continue
             y = top + offset
+            width = max(scale * measure.mean, 1)
             low, high = left + scale * measure.low, left + scale * measure.high
             parts.append(
-                f'<rect class="{kind}" x="{left}" y="{y}" width="{max(scale * measure.mean, 1):.1f}" height="14" rx="3"/>'
+                f'<rect class="{kind}" x="{left}" y="{y}" width="{width:.1f}" height="14" rx="3"/>'
                 f'<path class="whisker" d="M{low:.1f} {y + 7}H{high:.1f}M{low:.1f} {y + 3}v8M{high:.1f} {y + 3}v8"/>'
                 f'<text class="tick" x="{max(high, left) + 8:.1f}" y="{y + 11}">{100 * measure.mean:.0f}</text>'
             )

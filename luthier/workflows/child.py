@@ -12,17 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from luthier.errors import LuthierError, RunFailed, from_dict
+from luthier.process import MARK
 
 GRACE = 10.0
 """Seconds between asking a child to stop and ending it."""
-
-
-def die_with_parent() -> None:
-    """On Linux: the child is ended when its parent dies, even by kill -9, so that nothing is left behind."""
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes
-
-        ctypes.CDLL("libc.so.6", use_errno=True).prctl(1, signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -35,7 +28,7 @@ def running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subpro
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent if os.name == "posix" else None,  # noqa: PLW1509 - no threads touch it
+            env=os.environ | {MARK: str(os.getpid())},
         )
     try:
         yield process
@@ -58,19 +51,25 @@ def require_success(process: subprocess.Popen[bytes], log: Path, what: str) -> N
     """Raise the error that the ended child wrote as its last line, or RunFailed that names the log."""
     if process.returncode == 0:
         return
-    raise error_in(log) or RunFailed(
-        f"{what} ended with {describe(process.returncode)}",
+    last = last_line(log)
+    raise error_in(last) or RunFailed(
+        f"{what} ended with {describe(process.returncode)}" + (f" ({last[:300]})" if last else ""),
         f"its output is in {log}; run the same command again to go on where it stopped",
     )
 
 
-def error_in(log: Path) -> LuthierError | None:
-    """The error that a child left as JSON in the last line of its output."""
+def last_line(log: Path) -> str:
+    """The last line that the child wrote."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if not lines or not lines[-1].startswith('{"type"'):
+    return lines[-1] if lines else ""
+
+
+def error_in(line: str) -> LuthierError | None:
+    """The error that a child left as JSON in the last line of its output."""
+    if not line.startswith('{"type"'):
         return None
     try:
-        return from_dict(json.loads(lines[-1]))
+        return from_dict(json.loads(line))
     except (ValueError, KeyError):
         return None
 

@@ -1,11 +1,21 @@
-"""Sources and accepted reviews → dataset version."""
+"""Sources and accepted reviews → dataset version; looking into files and measuring the scrubber."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
-from luthier.records.data import DatasetVersion
+from luthier import plugins
+from luthier.data import build as building
+from luthier.data import score as scoring
+from luthier.data.raw import Raw, Refused
+from luthier.data.sources import Extra
+from luthier.feedback import reviews
+from luthier.records.base import Parent
+from luthier.records.data import DatasetVersion, Row
 from luthier.workflows.session import Session
+
+REVIEWS = "accepted-reviews"
 
 
 class Checked(NamedTuple):
@@ -16,7 +26,68 @@ class Checked(NamedTuple):
     """Line and reason."""
 
 
+def build(session: Session, previous: DatasetVersion | None = None) -> DatasetVersion:
+    """The next version of the project's dialogues, accepted reviews included; `previous` where nothing has changed."""
+    workspace = session.workspace
+    version = building.build(
+        session.project.data,
+        session.root,
+        workspace.blobs,
+        key=workspace.pseudonym_key,
+        previous=previous,
+        extra=accepted(session),
+        progress=session.progress,
+    )
+    workspace.ledger.put(version, session.by)
+    return version
+
+
+def accepted(session: Session) -> list[Extra]:
+    """The dialogues of accepted reviews as one more source, each a parent of the version that it goes into."""
+    found = reviews.accepted_rows(session.workspace)
+    if not found:
+        return []
+    rows = [Raw(number, row.messages, row.language, row.metadata) for number, row in enumerate(found, start=1)]
+    parents = tuple(Parent("review", row.metadata["review"]) for row in found)
+    return [Extra(REVIEWS, rows, parents=parents)]
+
+
 def latest(session: Session) -> DatasetVersion | None:
     """The newest version of the project's dialogues."""
     versions = [v for v in session.workspace.ledger.ls("dataset") if isinstance(v, DatasetVersion)]
     return next((v for v in versions if v.name == session.project.data.name), None)
+
+
+def questions(session: Session, most: int) -> list[str]:
+    """Opening questions of the newest dialogues, scrubbed: what customers usually ask."""
+    version = latest(session)
+    if version is None:
+        return []
+    asked: list[str] = []
+    for line in session.workspace.blobs.lines(version.rows):
+        row = Row.model_validate(line)
+        asked += [message.content for message in row.messages if message.role == "user"][:1]
+        if len(asked) >= most:
+            break
+    return asked
+
+
+def check(file: Path, kind: str, mapping: dict[str, str]) -> Checked:
+    """Read `file` as a source of `kind` and count what is good and what would be refused."""
+    rows, refused = 0, []
+    for found in plugins.find("source", kind)(file, mapping):
+        if isinstance(found, Refused):
+            refused.append((found.line, found.reason))
+        else:
+            rows += 1
+    return Checked(rows, refused)
+
+
+def score(dialogues: Path, gold: Path, scrubber: str = "presidio") -> dict[str, scoring.Score]:
+    """Recall and precision of the scrubber on marked dialogues, by type of personal data."""
+    texts: dict[str, tuple[list[str], str]] = {}
+    for found in plugins.find("source", "chat-jsonl")(dialogues, {}):
+        if isinstance(found, Raw):
+            name = found.metadata.get("dialogue", str(found.line))
+            texts[name] = ([message.content for message in found.messages], found.language)
+    return scoring.score(texts, scoring.read_marked(gold), plugins.find("scrubber", scrubber)())

@@ -94,6 +94,7 @@ def over_http(url: str, key: str, model: str, max_tokens: int) -> run.Target:
             milliseconds=(time.perf_counter() - began) * 1e3,
             tokens=trace.completion_tokens,
             trace=trace.id,
+            draft=trace.draft,
         )
 
     return ask

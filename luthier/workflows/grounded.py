@@ -102,7 +102,7 @@ def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: 
 def shuffled_in(
     found: Sequence[Passage], count: int, answer: str, documents: set[str], draw: random.Random
 ) -> list[Passage]:
-    """The best `count` passages in any order; one that carries the answer takes a place where it was missed narrowly."""
+    """The best `count` passages in any order. One that carries the answer and was missed narrowly takes a place."""
     carrying = [p for p in found if p.document in documents and carries(p, answer)]
     passages = list(found[:count])
     if carrying and not any(p in passages for p in carrying):

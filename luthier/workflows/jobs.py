@@ -58,13 +58,13 @@ def database(workspace: Path) -> str:
 @contextlib.contextmanager
 def launched(workspace: Path) -> Iterator[None]:
     """DBOS running on the jobs of `workspace`; those that were cut off are taken up again by themselves."""
-    logging.getLogger("dbos").setLevel(logging.ERROR)
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)
     DBOS(
         config={
             "name": "luthier",
             "system_database_url": database(workspace),
             "application_version": __version__,
-            "log_level": "ERROR",
+            "log_level": "CRITICAL",
             "serializer": Json(),
             "run_migrations": True,
         }

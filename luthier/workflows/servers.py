@@ -81,7 +81,7 @@ def serving(module: str, arguments: list[str], port: int, log: Path) -> Iterator
 
 
 def wait(url: str, process: Popen[bytes], log: Path, what: str) -> None:
-    """Wait until `url` is healthy. Raises the error that the process ended with, or RunFailed when it takes too long."""
+    """Wait until `url` is healthy. Raises the error that the process ended with, or RunFailed after a while."""
     deadline = time.monotonic() + START
     while time.monotonic() < deadline:
         if process.poll() is not None:

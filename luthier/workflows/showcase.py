@@ -1,4 +1,4 @@
-"""What the demonstration asks its new assistant, over the OpenAI API like any caller, and the correction it receives."""
+"""What the demonstration asks its new assistant, over the OpenAI API, and the correction that it receives."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel
 
 from luthier.engine.engine import Engine, Settings
@@ -49,6 +50,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 
 def tiny_encoder(folder: Path) -> Path:
     tokenizer = tiny_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         config = BertConfig(
@@ -94,7 +98,7 @@ def start() -> Iterator[Callable[..., Server]]:
     for process in started:
         process.send_signal(signal.SIGTERM)
     for process in started:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ def test_chat(client: openai.OpenAI) -> None:
         model="rooted", messages=QUESTION, max_tokens=6, temperature=0, logprobs=True, top_logprobs=2
     )
     assert reply.choices[0].finish_reason == "length"
-    assert reply.usage and reply.usage.completion_tokens == 6
+    assert reply.usage
+    assert reply.usage.completion_tokens == 6
     content = reply.choices[0].logprobs.content
     assert len(content) == 6
     assert all(one.logprob == pytest.approx(one.top_logprobs[0].logprob) for one in content)

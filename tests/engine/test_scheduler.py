@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from luthier.engine import scheduler as scheduling
 from luthier.engine.engine import Engine
 from luthier.engine.rows import Delta, Job
 from luthier.engine.sampling import Sampling
 from luthier.errors import Busy, RunFailed, Unavailable
+from tests.engine.conftest import Folders
 
 TEXTS = [
     "How do I block my card?",
@@ -135,3 +139,19 @@ def test_a_common_beginning_is_computed_once_and_changes_nothing(engine: Engine)
     computed = engine.metrics.prompt_tokens - engine.metrics.shared_tokens
     assert alone(engine, TEXTS[4] + "one", "rooted") == expected
     assert engine.metrics.prompt_tokens - engine.metrics.shared_tokens == computed + 1
+
+
+def test_an_adapter_that_overflows_harms_nobody_else(engine: Engine, tmp_path: Path, folders: Folders) -> None:
+    wild = Path(shutil.copytree(folders.adapters["plain"], tmp_path / "wild"))
+    weights = load_file(wild / "adapter_model.safetensors")
+    save_file({name: weight * 1e30 for name, weight in weights.items()}, wild / "adapter_model.safetensors")
+    engine.load_adapter("wild", wild)
+    names = ["plain", "rooted", None, "narrow", "wild"]
+    expected = [alone(engine, TEXTS[0], name) for name in names[:4]]
+    for _ in range(2):
+        answers = [ask(engine, TEXTS[0], name)[1] for name in names]
+        assert isinstance(answers[4].wait().error, RunFailed)
+        for answer, tokens in zip(answers, expected, strict=False):
+            answer.wait()
+            assert answer.tokens == tokens
+    assert all(bool(layer.isfinite().all()) for layer in engine.model.memory.values)

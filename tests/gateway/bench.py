@@ -150,6 +150,7 @@ class Script:
         self.text = ""
         self.delay = 0.0
         self.status = 200
+        self.finish = "stop"
         self.asked: list[dict[str, Any]] = []
 
     def says(self, text: str) -> None:
@@ -169,7 +170,7 @@ def engine_app(script: Script) -> Starlette:
         return JSONResponse(
             {
                 "id": "x",
-                "choices": [{"message": message, "finish_reason": "stop"}],
+                "choices": [{"message": message, "finish_reason": script.finish}],
                 "usage": {"prompt_tokens": 40, "completion_tokens": len(script.text.split())},
             }
         )

@@ -46,8 +46,8 @@ def test_a_completion(http: TestClient, script: Script, traces: dict[str, Trace]
     assert (choice["message"]["content"], choice["finish_reason"]) == (GOOD, "stop")
     cited = choice["message"]["annotations"][0]["url_citation"]
     assert GOOD[cited["start_index"] : cited["end_index"]] == GOOD
-    assert cited["url"] == f"luthier://documents/card-fees@{CARD_FEES.digest}#0-43"
-    assert found["usage"] == {"prompt_tokens": 40, "completion_tokens": 9, "total_tokens": 49}
+    assert cited["url"] == f"luthier://documents/card-fees@{CARD_FEES.digest}#0-40"
+    assert found["usage"] == {"prompt_tokens": 40, "completion_tokens": 10, "total_tokens": 50}
     assert set(found) <= {"id", "object", "created", "model", "system_fingerprint", "choices", "usage"}
 
 
@@ -205,7 +205,7 @@ def test_a_stream(http: TestClient, script: Script) -> None:
     assert "".join(delta.get("content", "") for delta in deltas) == GOOD
     assert sum(len(delta.get("annotations", ())) for delta in deltas) == 1
     assert [event["choices"][0]["finish_reason"] for event in events if event["choices"]][-1] == "stop"
-    assert (events[-1]["choices"], events[-1]["usage"]["total_tokens"]) == ([], 49)
+    assert (events[-1]["choices"], events[-1]["usage"]["total_tokens"]) == ([], 50)
     assert len({event["id"] for event in events}) == 1
     assert len(sent(http.post(CHAT, json=body(stream=True)).text)) == len(events) - 1  # no usage unasked
 

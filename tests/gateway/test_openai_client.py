@@ -59,7 +59,7 @@ def test_stream(client: openai.OpenAI, desk: Desk, script: Script) -> None:
         chunks = list(stream)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == GOOD
     assert chunks[-1].usage
-    assert chunks[-1].usage.total_tokens == 49
+    assert chunks[-1].usage.total_tokens == 50
 
 
 def test_refusal(client: openai.OpenAI) -> None:

@@ -22,6 +22,7 @@ CUT_UP = [
     "4111 [1] 1111 [1] 1111 [1] 1111",
     "the halves are 41111111 and 11111111",
     "4-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1",
+    " ".join(f"{digit}\ufe0f\u20e3" for digit in "4111111111111111"),  # keycaps
     "write to anna.m (at) example (dot) com",
     "write to anna.m at example dot com",
 ]

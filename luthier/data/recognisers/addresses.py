@@ -86,8 +86,9 @@ def rest() -> str:
 
 def streets() -> Iterator[tuple[str, Needs, float]]:
     """Street lines that their kind of street gives away."""
-    begin = rf"(?<![\w.,])(?:\d{{1,5}}{BLANK})?"
+    begin = rf"(?<![\w.,-])(?:\d{{1,5}}{BLANK})?"
     linked = rf"(?:{LINK}(?:{BLANK}|(?<=['’]))|\d{{1,2}} de{BLANK}|{WORD}(?:,?{BLANK}|,|{ENDED}))"
+    joined = rf"(?:{LINK}(?:{BLANK}|(?<=['’]))|{WORD}{BLANK})"
     ordinal = rf"\d{{1,3}}(?:st|nd|rd|th){BLANK}"
     side = rf"(?:{BLANK}(?:North|South|East|West|[NS][EW]?|E|W)\b\.?)?"
     tail = rest()
@@ -95,7 +96,11 @@ def streets() -> Iterator[tuple[str, Needs, float]]:
     yield rf"{begin}(?:{WORD}{BLANK})?{GERMANIC}{BLANK}{NUMBER_SIGN}{HOUSE}{tail}", "nothing", 0.85
     yield rf"{begin}(?:{WORD}{BLANK}){{1,4}}{BEHIND}{BLANK}{HOUSE}\.?{tail}", "nothing", 0.85
     yield rf"{begin}{BEFORE}{BLANK}?{linked}{{1,7}}{NUMBER_SIGN}{HOUSE}{tail}", "nothing", 0.85
-    yield rf"(?<![\w.,]){HOUSE_FIRST}(?:\s?(?:bis|ter))?,?{BLANK}{BEFORE}{BLANK}{linked}{{1,6}}{tail}", "nothing", 0.8
+    yield (
+        rf"(?<![\w.,]){HOUSE_FIRST}(?:\s?(?:bis|ter))?,?{BLANK}{BEFORE}{BLANK}{joined}{{0,5}}{WORD}{ENDED}{tail}",
+        "nothing",
+        0.8,
+    )
     placed = rf"(?<!\w){PLACED}{BLANK}{WORD}(?:{BLANK}{WORD})?{BLANK}{HOUSE}"
     yield rf"{placed},?{BLANK}{POSTCODE}{BLANK}{TOWN}", "nothing", 0.85
     yield placed, "cue", 0.6
@@ -103,7 +108,7 @@ def streets() -> Iterator[tuple[str, Needs, float]]:
 
 def others() -> Iterator[tuple[str, Needs, float]]:
     """Boxes, military mail, corners, lone postcodes, and capitalised words with numbers."""
-    begin = rf"(?<![\w.,])(?:\d{{1,5}}{BLANK})?"
+    begin = rf"(?<![\w.,-])(?:\d{{1,5}}{BLANK})?"
     several = rf"(?:{WORD}{BLANK}|{LINK}{BLANK}|\d{{1,2}} de{BLANK})"
     last = rf"(?:{WORD}(?:{BLANK}|{ENDED}))"
     tail = rest()

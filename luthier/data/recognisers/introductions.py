@@ -18,7 +18,10 @@ NAME = rf"{TOKEN}(?:(?:(?<!\w\w)\. ?| {PARTICLE} | ){TOKEN}){{0,4}}"
 """A name: capitalised words, particles between them, and full stops behind initials only."""
 FULL = rf"{TOKEN}(?:(?:(?<!\w\w)\. ?| {PARTICLE} | ){TOKEN}){{1,3}}"
 """A name of two words or more."""
-PARTICLES = re.compile(PARTICLE, re.I)
+PARTICLES = re.compile(
+    "von|vom|van|zu|zur|der|den|dem|de|la|los|las|del|della|di|da|do|dos|das|du|le|el|al|bin|ibn|ter|ten|af|av", re.I
+)
+"""One word of a particle."""
 TITLE = one_line(
     r"""
     (?:(?i:mr|mrs|ms|miss|mx|dr|prof|professor|sir|dame|lord|lady|rev|capt|captain|herrn|herr|frau|familie
@@ -32,7 +35,8 @@ STRONG = one_line(
     my (?:full |first |last |sur)?name(?: is|'s|:)|the name(?: is|'s)|name(?:[’']s| is)|call me|on behalf of
     |in the name of|account ?holder(?: is|:)?|card ?holder(?: is|:)?|beneficiary(?: is|:)?|payee(?: is|:)?
     |(?:first |last |full |sur)?name:|signed(?: by)?:?|speaking with|spoke (?:to|with)|attn\.?:?
-    |mein (?:voller )?name(?: ist| lautet|:)|ich hei(?:ß|ss)e(?: übrigens)?|im namen von|auf den namen|lautend auf|konto(?:inhaber|inhaberin)(?: ist|:)?
+    |mein (?:voller )?name(?: ist| lautet|:)|ich hei(?:ß|ss)e(?: übrigens)?|im namen von|auf den namen|lautend auf
+    |kontoinhaber(?:in)?(?: ist|:)?
     |karteninhaber(?:in)?(?: ist|:)?|empfänger(?: ist|:)|hier spricht|am apparat ist|me llamo
     |mi nombre(?: completo)? es|mi nombre:|nombre:|a nombre de|en nombre de|(?:el|la) titular(?: es|:)|titular:
     |le habla|les habla|beneficiari[oa](?: es|:)|je m['’]appelle|mon nom est|au nom de|mi chiamo|il mio nome è

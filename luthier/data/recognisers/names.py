@@ -42,7 +42,7 @@ def patterns() -> dict[str, re.Pattern[str]]:
         "greeting": re.compile(rf"(?<!\w)(?i:{GREETING}) (?P<name>{TOKEN}(?: {TOKEN})?)(?=[ ]?(?:[,!.:;–—-]|$|\n))"),
         "opening": re.compile(rf"(?<!\w)(?i:{GREETING})[,.!]? (?P<name>{FULL})(?=[,.!(])"),
         "last": re.compile(rf"(?:^|[.!?] |\n)(?P<name>{FULL})[.!]?\s*$"),
-        "identified": re.compile(rf"(?P<name>{FULL})(?:, | \(|: ?|,? (?=[A-Z]{{2}}\d\d)){IDENTIFIED}"),
+        "identified": re.compile(rf"(?<![\w-])(?P<name>{FULL})(?:, | \(|: ?|,? (?=[A-Z]{{2}}\d\d)){IDENTIFIED}"),
         "signoff": re.compile(rf"(?<!\w)(?i:{SIGNOFF})[\s,.!:–—-]{{1,6}}(?P<name>{NAME})(?=[.!]?\s*(?:$|\n))"),
         "behind": re.compile(rf"(?:^|[\n.!?,:] ?)(?P<name>{NAME}),? (?i:{BEHIND})(?!\w)"),
         "dash": re.compile(rf"(?:\n|[.!?)] ?)(?:[-–—] ?|/)(?P<name>{NAME})\s*$"),
@@ -84,11 +84,8 @@ def everyday(word: str) -> bool:
 
 def believable(name: str, kind: str) -> bool:
     """Whether a name behind weak words is one: a known given name, or two words and more that are not shouted."""
-    if given(name.split()[0]):
-        return True
-    if kind in {"greeting", "signoff", "dash"}:
-        return len(name) > 2 and not name.isupper()
-    return len(name.split()) >= 2 and not name.isupper()
+    enough = len(name) > 2 if kind in {"greeting", "signoff", "dash"} else " " in name
+    return given(re.split(r"[\s.]", name)[0]) or (enough and not name.isupper())
 
 
 def given(word: str) -> bool:
@@ -109,7 +106,7 @@ def plain_given_names() -> frozenset[str]:
 def known(text: str, language: str) -> Iterator[Hit]:
     """Well-known given names with the surnames that follow them."""
     surnames = 1 if language.startswith("de") else 2
-    for match in re.finditer(rf"(?<![\w@.]){NAME}", text):
+    for match in re.finditer(rf"(?<![\w@.-]){NAME}", text):
         start, end = match.span()
         while start < end:
             head = re.match(r"[\w'’´-]+", text[start:end])

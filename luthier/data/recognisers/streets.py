@@ -23,7 +23,7 @@ ENGLISH = one_line(
 """Kinds of street that stand behind the name: Mill Lane."""
 GERMANIC = one_line(
     rf"""
-    {UP}[\w\-]*(?:stra(?:ß|ss)e|str\.|str(?=\s\d)|gasse|gässli|wegli|weg|allee|platz|damm|ufer|steig|stieg|pfad|chaussee
+    {UP}[\w\-]{{0,40}}(?:stra(?:ß|ss)e|str\.|str(?=\s\d)|gasse|gässli|wegli|weg|allee|platz|damm|ufer|steig|stieg|pfad|chaussee
     |promenade|graben|kai|laan|straat|plein|kade|gracht|dreef|steenweg|singel|hof|lei|baan|pad|v[äe]gen|v[äe]g|gatan
     |gata|gaten|gate|gränd|torget|stigen|veien|veg|vei|vej|gade|all[eé]|stræde|plads|toften|parken|vænget|bakken
     |vang|katu|kuja|polku|tori|rinne|kaari|raitti|tie|puistotie|götu|gata|stígur|vegur|braut|tún|tun|bær|holt)

@@ -1,0 +1,3 @@
+from tests.training.conftest import base
+
+__all__ = ["base"]
