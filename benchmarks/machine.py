@@ -13,7 +13,7 @@ PACKAGES = ("luthier", "torch", "transformers", "lancedb", "numpy")
 
 
 class Cell(NamedTuple):
-    """One figure: ours, what others reach on the same task on the same machine, and the floor that ours must not miss."""
+    """One figure: ours, that of others on the same task and machine, and the floor that ours must not miss."""
 
     name: str
     unit: str

@@ -35,11 +35,20 @@ from luthier.records.knowledge import IndexVersion
 from luthier.records.project import KnowledgePart
 from luthier.store.workspace import Workspace
 
-MEASURES = ("hit@1", "hit@10", "MRR")
-AWS_FLOOR = (0.76, 0.96, 0.828)
 SAMPLE = Path(__file__).parents[1] / "luthier" / "sample"
 DEPTH = 200  # passages that are rolled up to documents
 REPEATS = 200  # searches that are timed
+
+
+class Scores(NamedTuple):
+    """Share of the questions with a right document first, and among ten; mean of 1 / rank, 0 behind the tenth."""
+
+    hit_1: float
+    hit_10: float
+    mrr: float
+
+
+AWS_FLOOR = Scores(0.76, 0.96, 0.828)
 
 
 class Asked(NamedTuple):
@@ -101,24 +110,24 @@ def bank(data: Path, workspace: Workspace, embed: Embed, scratch: Path) -> list[
 
 
 def quality(
-    name: str,
-    asked: Sequence[Asked],
-    searcher: Searcher,
-    rivals: dict[str, tuple[float, ...]],
-    floor: tuple[float, ...] | None,
+    name: str, asked: Sequence[Asked], searcher: Searcher, rivals: dict[str, Scores], floor: Scores | None
 ) -> list[Cell]:
     """hit@1, hit@10 and MRR of the hybrid search beside its two halves and `rivals`."""
 
-    def by(how: How) -> tuple[float, ...]:
+    def by(how: How) -> Scores:
         return scores(asked, lambda question: documents(searcher, question, how))
 
     ours = by("hybrid")
     beside = {"bm25": by("bm25"), "vectors": by("vectors")} | rivals
     return [
         Cell(
-            f"{name} {measure}", "share", ours[n], {r: figures[n] for r, figures in beside.items()}, floor and floor[n]
+            name=f"{name} {measure}",
+            unit="share",
+            ours=ours[place],
+            rivals={rival: figures[place] for rival, figures in beside.items()},
+            floor=floor[place] if floor else None,
         )
-        for n, measure in enumerate(MEASURES)
+        for place, measure in enumerate(("hit@1", "hit@10", "MRR"))
     ]
 
 
@@ -138,18 +147,18 @@ def whole_pages(index: IndexVersion, workspace: Workspace) -> Callable[[str], li
     folder = workspace.folder / "whole" / Path(index.folder).name
     table.create(folder, rows, np.ones((len(rows), 1), dtype=np.float32))
     pages = table.Table(folder)
-    return lambda question: [hit.document for hit in pages.match(question, 10, ["public", "staff"])[0]]
+    return lambda question: [hit.document for hit in pages.match(question, "en", 10, ["public", "staff"])[0]]
 
 
-def scores(asked: Sequence[Asked], search: Callable[[str], list[str]]) -> tuple[float, ...]:
-    """Share of the questions with a right document first, and among ten; mean of 1 / rank, 0 behind the tenth."""
+def scores(asked: Sequence[Asked], search: Callable[[str], list[str]]) -> Scores:
+    """Each question is searched for once."""
     ranks = [
         next((place for place, name in enumerate(search(question)[:10], start=1) if name in right), None)
         for question, right in asked
     ]
     first, found = sum(rank == 1 for rank in ranks), [rank for rank in ranks if rank]
     figures = (first, len(found), sum(1 / rank for rank in found))
-    return tuple(round(figure / len(asked), 3) for figure in figures)
+    return Scores(*(round(figure / len(asked), 3) for figure in figures))
 
 
 def speed(workspace: Workspace, embed: Embed) -> list[Cell]:

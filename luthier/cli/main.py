@@ -85,7 +85,7 @@ def say(error: LuthierError, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"error": as_dict(error)}))
     else:
-        click.secho(error.what[:1].upper() + error.what[1:] + ".", fg="red", err=True)
+        click.secho(error.what, fg="red", err=True)
         if error.mend:
             click.echo(f"→ {error.mend}", err=True)
 

@@ -127,7 +127,7 @@ def absent(*packages: str) -> Iterator[None]:
         yield
     finally:
         for package in hidden:
-            del sys.modules[package]
+            sys.modules.pop(package, None)
 
 
 def windows(text: str) -> Iterator[int]:

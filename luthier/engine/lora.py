@@ -4,6 +4,8 @@ A wrapper stands in place of every linear layer that some adapter changes. Two w
 - `Runs`: rows of one adapter lie side by side, and each run is two small products. For long prompts.
 - `Stacked`: the adapters' factors stand side by side as one wide LoRA, and each row keeps its own columns. The number
   of calls no longer grows with the number of adapters, which counts where each row is a single token.
+
+A step mixes both: the answers that speak come first, one row each, then the prompts that are read.
 """
 
 from __future__ import annotations
@@ -90,6 +92,18 @@ class Stacked:
         y_NO.addmm_(inner_NR, wide.up_RO)
 
 
+class Both(NamedTuple):
+    """The first `count` rows by a stack, the others by runs."""
+
+    count: int
+    stacked: Stacked
+    runs: Runs
+
+    def add(self, name: str, x_NI: torch.Tensor, y_NO: torch.Tensor) -> None:
+        self.stacked.add(name, x_NI[: self.count], y_NO[: self.count])
+        self.runs.add(name, x_NI, y_NO)
+
+
 class LoraLinear(nn.Module):
     """The linear layer called `name`, and what the adapters of the moment add to it."""
 
@@ -133,21 +147,29 @@ class Bank:
             self.work = None
 
     def plan(self, adapters: Sequence[Adapter | None], counts: Sequence[int], device: torch.device) -> Work | None:
-        """The cheaper way to compute this step."""
-        runs: list[tuple[int, int, Adapter]] = []
-        start = 0
-        for adapter, group in groupby(zip(adapters, counts, strict=True), key=lambda pair: pair[0]):
-            end = start + sum(count for _, count in group)
-            if adapter is not None:
-                runs.append((start, end, adapter))
-            start = end
-        if not runs:
-            return None
-        if len(runs) <= FEW_RUNS or max(counts) > 1:
-            return Runs(tuple(runs))
-        distinct = list(dict.fromkeys(adapter for _, _, adapter in runs))
+        """The cheaper way to compute this step: leading single rows of many adapters as a stack, the rest in runs."""
+        single = next((n for n, count in enumerate(counts) if count != 1), len(counts))
+        if len(list(groupby(adapters[:single]))) <= FEW_RUNS:
+            single = 0
+        runs = Runs(tuple(find_runs(adapters[single:], counts[single:], single)))
+        if not single:
+            return runs if runs.runs else None
+        rows = adapters[:single]
+        distinct = list(dict.fromkeys(adapter for adapter in rows if adapter is not None))
         if not self.stack.serves(distinct):
             kept = [old for old in self.stack.adapters if old not in distinct][: len(distinct)]
             self.stack = Stack([*distinct, *kept])
-        rows = [-1 if adapter is None else self.stack.place[adapter] for adapter in adapters]
-        return Stacked(self.stack, rows, device)
+        places = [-1 if adapter is None else self.stack.place[adapter] for adapter in rows]
+        stacked = Stacked(self.stack, places, device)
+        return Both(single, stacked, runs) if runs.runs else stacked
+
+
+def find_runs(
+    adapters: Sequence[Adapter | None], counts: Sequence[int], start: int
+) -> Iterator[tuple[int, int, Adapter]]:
+    """Where one adapter's rows begin and end, the first row being number `start`."""
+    for adapter, group in groupby(zip(adapters, counts, strict=True), key=lambda pair: pair[0]):
+        end = start + sum(count for _, count in group)
+        if adapter is not None:
+            yield start, end, adapter
+        start = end

@@ -1,7 +1,8 @@
 """One thread that runs the model: new prompts join and finished answers leave between any two steps.
 
-Continuous batching (Yu et al. 2022, Orca): a turn reads up to `PROMPT_TOKENS` tokens of waiting prompts, packed, and
-then gives every speaking answer one more token. Long prompts are read over several turns, so nobody waits for them.
+Continuous batching (Yu et al. 2022, Orca) with prompts read in chunks beside the answers that speak (Agrawal et al.
+2024, arXiv:2403.02310): each pass gives every speaking answer one more token and fills up with prompt tokens. A pass
+costs what its arithmetic costs, so the few speaking tokens come nearly free, and nobody waits for a long prompt.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from time import monotonic
 
 import torch
 
-from luthier.engine.adapter import Adapter
 from luthier.engine.metrics import Metrics
 from luthier.engine.model import LanguageModel, Part
 from luthier.engine.rows import Delta, Finish, Job, Row, Table
@@ -21,7 +21,7 @@ from luthier.engine.sampling import Scored, choose_all, generator, score
 from luthier.engine.text import Speech
 from luthier.errors import Busy, RunFailed, Unavailable
 
-PROMPT_TOKENS = 1024  # per turn: more would make the speaking answers wait, fewer would leave the processor idle
+PROMPT_TOKENS = 256  # per pass: more would make the speaking answers wait, fewer would leave the processor idle
 SCORED_AT_ONCE = 64  # rows of logits of an echoed prompt: a vocabulary wide each
 MOST_WAITING = 1024
 
@@ -77,16 +77,16 @@ class Scheduler:
             self.fail(RunFailed("the engine stopped before the answer was whole", "ask again"))
 
     def turn(self) -> None:
-        """One step of everything. A step that the machine cannot do fails the answers in it, not the server."""
+        """One pass through the model. What the machine cannot do fails the answers in it, not the server."""
         for row in self.table.rows:
             if row.job.cancelled:
                 self.table.leave(row)
                 self.metrics.cancelled()
+        takes = [(row, 1) for row in self.table.rows if not row.missing] + self.admit()
+        if not takes:
+            return
         try:
-            if chunks := self.admit():
-                self.read(chunks)
-            if speaking := [row for row in self.table.rows if not row.missing]:
-                self.speak(speaking)
+            self.step(takes)
         except (RuntimeError, MemoryError) as error:
             self.fail(RunFailed(f"the model could not take this step ({error})", "ask for less at once"), running=True)
 
@@ -113,14 +113,19 @@ class Scheduler:
             return row
         return None
 
-    def read(self, chunks: Sequence[tuple[Row, int]]) -> None:
-        """Read prompts; those that are read to the end say their first token."""
-        parts = [self.part(row, count) for row, count in chunks]
+    def step(self, takes: Sequence[tuple[Row, int]]) -> None:
+        """Run the next tokens of these rows; each whose prompt is read to its end says one more."""
+        parts = [
+            Part(
+                row.ids[row.computed : row.computed + count], self.table.slots.index(row), row.computed, row.job.adapter
+            )
+            for row, count in takes
+        ]
         states_ND = self.model.hidden(parts)
         done: list[tuple[Row, int]] = []
         end = 0
-        for row, count in chunks:
-            if row.scores_prompt:
+        for row, count in takes:
+            if row.scores_prompt and row.missing:
                 self.score_prompt(row, states_ND[end : end + count])
             end += count
             row.computed += count
@@ -128,18 +133,8 @@ class Scheduler:
                 done.append((row, end - 1))
         if done:
             rows = [row for row, _ in done]
-            self.say(rows, self.model.logits(states_ND[[last for _, last in done]], adapters(rows)))
-
-    def speak(self, rows: Sequence[Row]) -> None:
-        """One more token for each row."""
-        states_ND = self.model.hidden([self.part(row, 1) for row in rows])
-        for row in rows:
-            row.computed += 1
-        self.say(rows, self.model.logits(states_ND, adapters(rows)))
-
-    def part(self, row: Row, count: int) -> Part:
-        ids = row.ids[row.computed : row.computed + count]
-        return Part(ids, self.table.slots.index(row), row.computed, row.job.adapter)
+            adapters = [row.job.adapter for row in rows]
+            self.say(rows, self.model.logits(states_ND[[last for _, last in done]], adapters))
 
     def score_prompt(self, row: Row, states_ND: torch.Tensor) -> None:
         """The log-probabilities of the prompt's tokens that these states predict."""
@@ -210,8 +205,3 @@ class Scheduler:
         for job in jobs:
             self.metrics.failed()
             job.tell(Delta(error=error))
-
-
-def adapters(rows: Sequence[Row]) -> list[Adapter | None]:
-    """The adapter of each row."""
-    return [row.job.adapter for row in rows]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 WEIGHT = 0.5  # of the vectors; equal parts: no set that was measured asks for others clearly enough to fit to it
-PREFERENCE = 0.2  # what the asker's language counts, where the best score in meaning and words counts 1
+PREFERENCE = 0.1  # what the asker's language counts, where the best score in meaning and words counts 1
 
 
 def fused(bm25: Mapping[int, float], cosine: Mapping[int, float]) -> dict[int, float]:

@@ -1,7 +1,8 @@
 """How text in a language becomes the terms of the full-text index. Knows nothing of tables or documents.
 
-Each language has a column of its own, because its words are cut, stemmed and weighted by its own rules: `die` is
-nothing in German and a verb in English.
+The same words stand in one column for each language of an index, and a question is matched in the column of its
+own: `die` is nothing in German and a verb in English. A column holds all documents, not those of its language
+alone. Otherwise a word would weigh by how many documents its language has, and scores would not compare.
 """
 
 from __future__ import annotations

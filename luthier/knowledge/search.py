@@ -101,7 +101,9 @@ class Searcher:
                 hits[hit.row] = hit
                 cosine[hit.row] = max(hit.score, cosine.get(hit.row, hit.score))
         if asked.how != "vectors":
-            matched, theirs_ND = table.match(spellings(asked.words, asked.language), depth, asked.readable)
+            matched, theirs_ND = table.match(
+                spellings(asked.words, asked.language), asked.language, depth, asked.readable
+            )
             hits |= {hit.row: hit for hit in matched}
             bm25 = {hit.row: hit.score for hit in matched}
             if vectors_PD is not None and matched:

@@ -70,13 +70,16 @@ class Table:
         with trouble(folder):
             self.lance = lancedb.connect(folder).open_table(name)
 
-    def match(self, text: str, depth: int, audiences: Sequence[str]) -> tuple[list[Hit], Vectors]:
+    def match(self, text: str, language: str, depth: int, audiences: Sequence[str]) -> tuple[list[Hit], Vectors]:
         """The `depth` best rows by BM25 (Robertson and Zaragoza 2009; k1 1.2, b .75) and their vectors (N, D).
 
-        Of rows for `audiences` only. `text` is words and nothing else: no letter of it is an operator.
+        Of rows for `audiences` only. `text` is words in `language` ("" where that is not known) and nothing else:
+        no letter of it is an operator.
         """
+        column = column_of(language)
+        columns = [column] if column in self.columns else self.columns
         with trouble(self.folder):
-            query = self.lance.search(MultiMatchQuery(text, self.columns), query_type="fts")
+            query = self.lance.search(MultiMatchQuery(text, columns), query_type="fts")
             found = self._rows(query, [*COLUMNS, "vector", "_score"], depth, audiences)
         return hits(found, "_score"), self._matrix(found["vector"])
 
@@ -111,14 +114,14 @@ class Table:
         self.vectors()
         if self.rows:
             words, vector = self.probe()
-            self.match(words, 1, get_args(Audience))
+            self.match(words, "", 1, get_args(Audience))
             self.near(vector[None], 1, get_args(Audience))
 
     def probe(self) -> tuple[str, Vectors]:
         """The words and the vector (D,) of one row: whoever embeds the words must arrive at the vector."""
         with trouble(self.folder):
             row = self.lance.search().limit(1).to_arrow()
-        words = next(text for column in self.columns if (text := row[column][0].as_py()) is not None)
+        words: str = row[self.columns[0]][0].as_py()
         return words, self._matrix(row["vector"])[0]
 
 
@@ -170,8 +173,7 @@ def create(folder: Path, rows: Sequence[Row], vectors: Vectors) -> None:
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), vectors.shape[1]),
     }
     for name in sorted({column_of(row.locale) for row in rows}):
-        words = [row.words if column_of(row.locale) == name else None for row in rows]
-        columns[name] = pa.array(words, pa.string())
+        columns[name] = pa.array([row.words for row in rows], pa.string())
     write(folder, pa.table(columns))
 
 

@@ -14,16 +14,21 @@ class Question(Value):
     """One question and what a right answer has to be."""
 
     id: str
+    """Samples and reports name the question by it."""
     question: str
+    """What is asked."""
     expect: Expectation = "answer"
+    """How a right answer ends."""
     facts: tuple[str, ...] = ()
     """Strings that a right answer contains; `|` separates spellings of one fact."""
     forbidden: tuple[str, ...] = ()
     """Strings that no answer may contain."""
     document: str | None = None
+    """Name of the document that holds the answer."""
     reference: str = ""
     """A whole right answer, for exact match and token F1."""
     language: str = "en"
+    """Language tag of the question."""
     group: str = ""
     """Slice for the report, e.g. the category of an attack."""
     system: str = ""
@@ -80,10 +85,12 @@ class EvalReport(Made):
 
 
 class Limit(Value):
-    """One thing that a model has to show. Exactly one of the three bounds is set."""
+    """One thing that a model has to show. Exactly one of the four bounds is set."""
 
     measure: str
+    """A scorer of the suite."""
     why: str = ""
+    """The reason, printed with the verdict."""
     at_least: float | None = None
     """The lower end of the measure's interval reaches this."""
     at_most: float | None = None

@@ -8,13 +8,14 @@ from pydantic import Field
 
 from luthier.records.base import Value
 from luthier.records.evaluation import Limit
-from luthier.records.training import LoraSpec
+from luthier.records.training import TrainingSettings
 
 
 class SourceSpec(Value):
     """One source of dialogues."""
 
     name: str
+    """Rows name their source by it."""
     path: str
     """A file, relative to the project file."""
     format: str = "chat-jsonl"
@@ -22,6 +23,7 @@ class SourceSpec(Value):
     mapping: dict[str, str] = {}
     """For tables: which column (or text with {columns}) is `user`, `assistant`, `system`, `language`, `dialogue`."""
     licence: str
+    """Licence of the rows, as an SPDX identifier or `proprietary`."""
     consent: str
     """The basis on which the rows may be used, e.g. `contract`."""
 
@@ -30,25 +32,34 @@ class DataPart(Value):
     """Where the training rows come from and how they are cleaned and split."""
 
     name: str = "dialogues"
+    """What the dataset is called."""
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    """At least one."""
     scrubber: str = "presidio"
+    """What takes personal data out: an extension of kind `scrubber`."""
     allow: tuple[str, ...] = ()
     """What is nobody's and stays: the company's and its products' names, its own telephone numbers."""
     validation: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the dialogues that training only measures itself on."""
     test: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the dialogues that training never sees."""
     most_quarantined: float = Field(default=0.1, ge=0, le=1)
     """Largest share of rows that may be refused before the build fails."""
     seed: int = 0
+    """Another seed draws other splits; with one seed a dialogue never moves."""
 
 
 class KnowledgePart(Value):
     """The documents that answers are taken from."""
 
     name: str = "documents"
+    """What the index is called."""
     documents: str
     """A folder of Markdown files."""
     embedder: str = "all-minilm-l6-v2"
+    """The model that turns texts into vectors: a name from `luthier models list`, or a folder."""
     chunk_words: int = Field(default=120, ge=20)
+    """Longest passage in words."""
     passages: int = Field(default=3, ge=1, le=20)
     """Passages that go into a prompt."""
     audience: Literal["public", "staff"] = "public"
@@ -56,27 +67,12 @@ class KnowledgePart(Value):
     locale: str = "en"
     """Language of a document that does not say so itself."""
     search: Literal["hybrid", "bm25", "vectors"] = "hybrid"
+    """By words (BM25), by meaning (vectors), or both merged."""
 
 
-class TrainingPart(Value):
-    """The recipe; the base model stands at the top of the project file. Fields as in `Recipe`."""
+class TrainingPart(TrainingSettings):
+    """How to train the base, and on which of the dataset's rows."""
 
-    method: str = "sft"
-    lora: LoraSpec | None = LoraSpec()
-    learning_rate: float | Literal["auto"] = "auto"
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    epochs: int = 2
-    max_steps: int | None = None
-    batch_rows: int | Literal["auto"] = "auto"
-    micro_tokens: int = 2048
-    max_length: int = 1024
-    too_long: Literal["refuse", "drop"] = "refuse"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpoint_every: int = 20
-    seed: int = 0
     most_rows: int | None = None
     """Train on at most this many rows, drawn with the seed: keeps a demonstration short."""
     unanswerable: float = Field(default=0.15, ge=0, lt=1)
@@ -87,16 +83,22 @@ class EvaluationPart(Value):
     """The suite: files of questions, and how answers are marked."""
 
     name: str = "support"
+    """What the suite is called."""
     questions: tuple[str, ...] = Field(min_length=1)
+    """Files of questions, one object a line."""
     scorers: tuple[str, ...] = ("facts", "cited", "answers", "abstains", "refuses")
+    """How answers are marked: extensions of kind `scorer`."""
     max_tokens: int = 96
+    """Longest answer in tokens."""
 
 
 class GatePart(Value):
     """What the tuned model has to show against the base."""
 
     name: str = "gate"
+    """What the gate is called."""
     limits: tuple[Limit, ...] = Field(min_length=1)
+    """Every one has to be met."""
 
 
 class ServingPart(Value):
@@ -109,23 +111,34 @@ class ServingPart(Value):
     instructions: str
     """The system message that training, evaluation and serving share."""
     host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` lets other machines in."""
     port: int = Field(default=8080, ge=0, le=65535)
+    """0 takes a free one."""
     max_tokens: int = 96
+    """Longest answer in tokens, where the caller does not ask for fewer."""
 
 
 class Project(Value):
     """One assistant. Published as JSON Schema; an unknown key is refused with its line and the nearest name."""
 
     name: str
+    """What the assistant is called."""
     base: str
     """A name from `luthier models list`, or a folder."""
     workspace: str = ".luthier"
+    """Folder of the ledger, the traces and the blobs, relative to this file."""
     data: DataPart
+    """Where the training rows come from."""
     knowledge: KnowledgePart
+    """The documents that answers are taken from."""
     training: TrainingPart = TrainingPart()
+    """How to train."""
     evaluation: EvaluationPart
+    """The questions that models are measured with."""
     gate: GatePart
+    """What the tuned model has to show."""
     serving: ServingPart
+    """How the assistant is served."""
 
 
 def json_schema() -> dict[str, Any]:

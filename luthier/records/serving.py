@@ -16,9 +16,13 @@ class Rule(Value):
     """One rule of a policy: when it fires, its action is taken; the first that fires decides."""
 
     id: str
+    """Decisions and traces name the rule by it."""
     side: Literal["input", "output"]
+    """Whether it looks at what is asked or at what is answered."""
     action: Action
+    """Refuse to answer, hand over to a person, or take the personal data out and go on."""
     why: str = ""
+    """The reason, for whoever reads a decision later."""
     patterns: tuple[str, ...] = ()
     """Regular expressions, upper and lower case alike."""
     like: tuple[str, ...] = ()
@@ -26,7 +30,7 @@ class Rule(Value):
     unlike: tuple[str, ...] = ()
     """Harmless sentences that look alike; the text must be nearer to one of `like`."""
     threshold: float = 0.62
-    """Least cosine to the nearest of `like`."""
+    """Least probability, by the examples, that a text is what the rule is about."""
     entities: tuple[str, ...] = ()
     """Types of personal data that make the rule fire."""
 
@@ -36,10 +40,15 @@ class ServingPolicy(Made):
 
     kind: ClassVar[str] = "policy"
     name: str
+    """What the policy is called."""
     languages: tuple[str, ...] = ("en",)
+    """Languages that the messages are written in; the first is for everybody else."""
     citations: Literal["required", "optional"] = "required"
+    """Where required, an answer without a verified citation is not sent: the caller gets the `abstain` message."""
     rules: tuple[Rule, ...] = ()
+    """Asked in this order."""
     messages: dict[Literal["refuse", "escalate", "abstain"], dict[str, str]] = {}
+    """What the caller reads instead of an answer, by language."""
 
 
 class Decision(Value):

@@ -13,33 +13,38 @@ class LoraSpec(Value):
     """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), in PEFT's terms."""
 
     rank: int = Field(default=16, ge=1, le=256)
+    """Rank of the update of each adapted layer."""
     alpha: int | None = Field(default=None, ge=1)
     """Scale numerator; left out: equal to the rank."""
     rank_stabilised: bool = True
     """Scale by alpha / sqrt(rank) (Kalajdzievski 2023, arXiv:2312.03732)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapters' inputs that is dropped while training."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """The layers that get an adapter: every linear one but the output, or these names."""
 
 
-class Recipe(Made):
-    """How to train. `auto` values are resolved before a run, printed, and kept as numbers in the run's own recipe."""
+class TrainingSettings(Value):
+    """How to train: what a project file may set, and what a recipe keeps."""
 
-    kind: ClassVar[str] = "recipe"
-    name: str = "sft"
-    base: str
-    """A name in the catalogue of base models, or a folder."""
     method: str = "sft"
+    """What is learnt: an extension of kind `method`."""
     lora: LoraSpec | None = LoraSpec()
     """Null trains every weight."""
     learning_rate: float | Literal["auto"] = "auto"
+    """Highest learning rate of AdamW."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the rate falls after the warm-up: to 0 in a line or half a cosine, or not at all."""
     warmup: float = Field(default=0.05, ge=0, le=1)
     """Share of the steps in which the rate climbs from 0."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay of AdamW."""
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
     epochs: int = Field(default=2, ge=1)
+    """How many times each row is seen."""
     max_steps: int | None = Field(default=None, ge=1)
+    """Stop after this many steps, whatever `epochs` says."""
     batch_rows: int | Literal["auto"] = "auto"
     """Rows per step, accumulated over as many micro-batches as `micro_tokens` asks for."""
     micro_tokens: int = Field(default=2048, ge=16)
@@ -47,10 +52,23 @@ class Recipe(Made):
     max_length: int = Field(default=1024, ge=16)
     """Longest row in tokens."""
     too_long: Literal["refuse", "drop"] = "refuse"
+    """What becomes of longer rows: the run is refused, or they are left out and counted. None is ever cut."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the base's weights; `auto` takes bfloat16 where the processor has it."""
     checkpoint_every: int = Field(default=20, ge=1)
     """Steps between checkpoints."""
     seed: int = 0
+    """Fixes the order of the rows, the adapters' first weights and the dropout."""
+
+
+class Recipe(Made, TrainingSettings):
+    """How to train a base. `auto` values are resolved before a run, printed, and kept as numbers in the run's own recipe."""
+
+    kind: ClassVar[str] = "recipe"
+    name: str = "sft"
+    """What people call it."""
+    base: str
+    """A name in the catalogue of base models, or a folder."""
 
 
 class Run(Happening):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from luthier.errors import BadData, Missing
 from luthier.gateway.policy_file import read_policy
@@ -37,23 +37,30 @@ def ground(
     Raises BadData where no answer could be grounded.
     """
     blobs = session.workspace.blobs
-    rows: list[Row] = []
-    whole = [Row.model_validate(line) for line in blobs.lines(dialogues.rows)]
-    for done, dialogue in enumerate(whole, start=1):
-        rows += turns(session, dialogue, search, abstain)
-        session.progress("ground", done, len(whole))
-    rows = thinned(list({row.id: row for row in rows}.values()), session)
-    if not any(row.split == "train" for row in rows):
+    turns = answers([Row.model_validate(line) for line in blobs.lines(dialogues.rows)], session.project.training.seed)
+    most = session.project.training.most_rows or len(turns)
+    rows: dict[str, Row] = {}
+    trained = 0
+    for done, (dialogue, at) in enumerate(turns, start=1):
+        if dialogue.split == "train" and trained == most:
+            continue
+        row = one_turn(session, dialogue, at, search, abstain)
+        if row and row.id not in rows:
+            rows[row.id] = row
+            trained += row.split == "train"
+        session.progress("ground", done, len(turns))
+    session.progress("ground", len(turns), len(turns))
+    if not trained:
         raise BadData(
             "no answer of the dialogues is carried by a passage of the documents",
             "check that the dialogues speak about these documents, or train without knowledge",
         )
     version = DatasetVersion(
         name=f"{dialogues.name}-grounded",
-        rows=blobs.put_lines(row.body() for row in rows),
+        rows=blobs.put_lines(row.body() for row in rows.values()),
         sources=dialogues.sources,
-        counts=dict(Counter(row.split for row in rows)),
-        languages=dict(Counter(row.language for row in rows)),
+        counts=dict(Counter(row.split for row in rows.values())),
+        languages=dict(Counter(row.language for row in rows.values())),
         personal=dialogues.personal,
         subjects=dialogues.subjects,
         made_from=(Parent(ROLE, dialogues.id), Parent("passages", index.id)),
@@ -64,13 +71,15 @@ def ground(
     return version
 
 
-def turns(session: Session, dialogue: Row, search: Search, abstain: dict[str, str]) -> Iterator[Row]:
-    """A grounded row for each assistant turn of `dialogue` that can be grounded."""
-    for at, message in enumerate(dialogue.messages):
-        if message.role == "assistant" and at > 0:
-            row = one_turn(session, dialogue, at, search, abstain)
-            if row:
-                yield row
+def answers(dialogues: Sequence[Row], seed: int) -> list[tuple[Row, int]]:
+    """Every assistant turn (dialogue, place), in an order drawn by a keyed hash.
+
+    A limit on the rows then takes a fair sample, and rows that are added elsewhere do not change it.
+    """
+    found = [
+        (d, at) for d in dialogues for at, message in enumerate(d.messages) if message.role == "assistant" and at > 0
+    ]
+    return sorted(found, key=lambda turn: sha256(f"{seed}/{turn[0].id}/{turn[1]}".encode()))
 
 
 def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: dict[str, str]) -> Row | None:
@@ -92,7 +101,8 @@ def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: 
         answer = grounding.with_citations(answer, passages)
         if not grounding.cite(answer, passages):
             return None
-    history = [message for message in dialogue.messages[: at - 1] if message.role != "system"]
+    # Earlier answers are context: their own passages are not in this prompt, so they could only be learnt by heart.
+    history = [m.model_copy(update={"weight": 0}) for m in dialogue.messages[: at - 1] if m.role != "system"]
     asked = [*history, Message(role="user", content=question)]
     prompt = grounding.compose(asked, passages, project.serving.instructions)
     messages = (*prompt, Message(role="assistant", content=answer))
@@ -114,17 +124,6 @@ def shuffled_in(
 def carries(passage: Passage, answer: str) -> bool:
     """Whether the passage supports at least one sentence of the answer."""
     return any(grounding.support(sentence.text, passage) for sentence in sentences(answer))
-
-
-def thinned(rows: list[Row], session: Session) -> list[Row]:
-    """At most `most_rows` training rows, drawn by a keyed hash: adding rows elsewhere does not change the draw."""
-    most = session.project.training.most_rows
-    train = [row for row in rows if row.split == "train"]
-    if most is None or len(train) <= most:
-        return rows
-    seed = session.project.training.seed
-    kept = {row.id for row in sorted(train, key=lambda row: sha256(f"{seed}/{row.id}".encode()))[:most]}
-    return [row for row in rows if row.split != "train" or row.id in kept]
 
 
 def row_id(messages: Sequence[Message]) -> str:

@@ -214,7 +214,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(LINES)
 def test_every_line_is_a_row_a_duplicate_or_quarantined(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("any")

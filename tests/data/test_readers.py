@@ -133,7 +133,7 @@ ANY_LINES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANY_LINES.map(b"\n".join))
 def test_any_bytes_give_rows_or_refusals(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "rows"

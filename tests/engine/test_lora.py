@@ -8,7 +8,7 @@ from peft import PeftModel
 from transformers import LlamaForCausalLM
 
 from luthier.engine.engine import Engine
-from luthier.engine.lora import Runs, Stacked
+from luthier.engine.lora import Both, Runs, Stacked
 from luthier.engine.model import Part
 from tests.engine.conftest import Folders
 
@@ -43,6 +43,18 @@ def test_a_mixed_batch_equals_peft(engine: Engine, folders: Folders) -> None:
         torch.testing.assert_close(second[n], wanted[-1], atol=1e-5, rtol=0)
 
 
+def test_prompts_read_beside_answers_that_speak_equal_peft(engine: Engine, folders: Folders) -> None:
+    given = prompts()
+    names = ["plain", "rooted", "narrow", "rooted"]
+    adapters = [engine.adapters[name] for name in names]
+    engine.model.hidden([Part(ids[:-1], n, 0, adapters[n]) for n, ids in enumerate(given[:2] + given[3:4])])
+    speaking = [Part(ids[-1:], n, len(ids) - 1, adapters[n]) for n, ids in enumerate(given[:2] + given[3:4])]
+    states = engine.model.hidden([*speaking, Part(given[5], 3, 0, adapters[3])])
+    logits = engine.model.logits(states[[0, 1, 2, -1]], adapters)
+    for n, ids in enumerate([*given[:2], given[3], given[5]]):
+        torch.testing.assert_close(logits[n], peft_logits(folders, names[n], ids)[-1], atol=1e-5, rtol=0)
+
+
 def test_a_prompt_read_in_pieces_equals_the_whole(engine: Engine, folders: Folders) -> None:
     ids = prompts()[-1]
     adapter = engine.adapters["rooted"]
@@ -71,6 +83,8 @@ def test_the_memory_grows_without_losing_anything(engine: Engine, folders: Folde
         (["plain", None, "rooted"], [1, 1, 1], Runs),
         (["plain", "rooted", "narrow"], [9, 1, 4], Runs),
         (["plain", "rooted", None, "narrow"], [1, 1, 1, 1], Stacked),
+        (["plain", "rooted", None, "narrow", "plain"], [1, 1, 1, 1, 9], Both),
+        (["plain", "rooted", None, "narrow", None], [1, 1, 1, 1, 9], Stacked),
     ],
 )
 def test_how_a_step_is_computed(engine: Engine, names: list[str | None], counts: list[int], kind: type) -> None:

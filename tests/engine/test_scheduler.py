@@ -59,7 +59,7 @@ def alone(engine: Engine, text: str, adapter: str | None, **asked: Any) -> list[
     return answer.tokens
 
 
-@pytest.mark.parametrize("budget", [1024, 50, 7])
+@pytest.mark.parametrize("budget", [256, 50, 7])
 def test_a_mixed_batch_says_what_each_would_say_alone(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, budget: int
 ) -> None:

@@ -77,9 +77,8 @@ def test_killed_from_outside(recipe: Recipe, unbroken: Left, tmp_path: Path) -> 
             time.sleep(0.0005)
             assert process.poll() is None
         process.kill()
-    assert not list((broken.run).glob("result/*"))
-    with in_a_fresh_python(broken) as process:
-        assert process.wait(120) == 0
+    assert not list(broken.run.glob("result/*"))
+    assert train(broken).code == 0
     assert left(broken) == unbroken
 
 
@@ -89,25 +88,14 @@ def test_another_seed_leaves_other_bytes(recipe: Recipe, unbroken: Left, tmp_pat
     assert left(other).sha != unbroken.sha
 
 
-@pytest.mark.parametrize("harm", ["cut", "flipped", "no manifest", "bad manifest", "no state", "empty"])
-def test_a_torn_checkpoint_is_set_aside(recipe: Recipe, unbroken: Left, tmp_path: Path, harm: str) -> None:
+def test_a_torn_checkpoint_is_set_aside_for_the_one_before(recipe: Recipe, unbroken: Left, tmp_path: Path) -> None:
     broken = bench(tmp_path, recipe)
     assert train(broken, partial(children.dies_in_step, 8)).code == KILLED
-    newest = broken.run / "step-000006"
-    state, manifest = newest / "state.safetensors", newest / "manifest.json"
-    data = bytearray(state.read_bytes())
-    if harm == "cut":
-        state.write_bytes(data[: len(data) // 2])
-    elif harm == "flipped":
-        data[-5] ^= 1
-        state.write_bytes(data)
-    elif harm == "bad manifest":
-        manifest.write_text('{"step": 6}')
-    for path in (manifest, state):
-        if harm in ("empty", f"no {path.stem}"):
-            path.unlink()
+    state = broken.run / "step-000006" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    assert train(broken, partial(children.dies_in_step, 4)).code == KILLED  # so it did go on behind step 3
+    assert (broken.run / "torn-000006" / "state.safetensors").is_file()
     assert train(broken).code == 0
-    assert (broken.run / "torn-000006").is_dir()
     assert left(broken) == unbroken
 
 

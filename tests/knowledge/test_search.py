@@ -109,7 +109,7 @@ def test_the_filter_comes_before_the_ranking(tmp_path: Path) -> None:
     vectors[150] = (0.6, 0.8, 0, 0)
     table.create(tmp_path / "t", rows, vectors)
     written = Table(tmp_path / "t")
-    assert [hit.document for hit in written.match("gold", 1, ["public"])[0]] == ["p"]
+    assert [hit.document for hit in written.match("gold", "en", 1, ["public"])[0]] == ["p"]
     assert [hit.document for hit in written.near(vectors[:1], 1, ["public"])] == ["p"]
 
 

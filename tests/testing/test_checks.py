@@ -106,7 +106,7 @@ def test_a_reader_that_takes_anything(read: Any, complaint: str, tmp_path: Path)
 class Replacing:
     """A scrubber that knows the planted values by heart, with a fault on request."""
 
-    KNOWN = {"maria.keller@example.com": "<EMAIL_1>", "DE89 3704 0044 0532 0130 00": "<IBAN_1>"}
+    KNOWN = {"maria.keller@example.com": "EMAIL", "DE89 3704 0044 0532 0130 00": "IBAN"}
 
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
@@ -119,14 +119,11 @@ class Replacing:
 
     def one(self, text: str, number: int) -> Scrubbed:
         found, result = [], text
-        for value, placeholder in self.KNOWN.items():
-            if self.fault == "blind to IBANs" and "IBAN" in placeholder:
-                continue
-            if self.fault == "forgets" and "EMAIL" in placeholder:
-                placeholder = f"<EMAIL_{number + 1}>"
-            if value in text:
+        for value, kind in self.KNOWN.items():
+            placeholder = f"<{kind}_{number + 1 if self.fault == 'forgets' else 1}>"
+            if value in text and not (self.fault == "blind to IBANs" and kind == "IBAN"):
                 start = text.index(value) + (self.fault == "shifts")
-                found.append(Found(start, start + len(value), placeholder.strip("<>12345_"), value))
+                found.append(Found(start, start + len(value), kind, value))
                 result = result.replace(value, placeholder)
         if self.fault == "adds":
             result += "!"
