@@ -67,9 +67,6 @@ $(VENV)/.locked: requirements.lock requirements.in
 	$(BIN)/pip check
 	touch $@
 
-# Needs a pip that finds a CPU build of torch, or TORCH_INDEX; else NVIDIA's packages would be pinned for everybody.
+# Takes the newest of everything; without --upgrade it only adds what is missing.
 lock: $(VENV)/.installed
-	$(BIN)/pip-compile --quiet --upgrade --extra dev --no-build-isolation --generate-hashes --strip-extras \
-	  --unsafe-package torch --unsafe-package pip --annotation-style line --no-header --no-emit-options \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --output-file requirements.lock pyproject.toml requirements.in
+	$(if $(TORCH_INDEX),PIP_EXTRA_INDEX_URL=$(TORCH_INDEX)) $(BIN)/python -m tools.lock $(or $(ARGS),--upgrade)

@@ -3,14 +3,17 @@
     python -m benchmarks.scrubber --data ../shared/data --score ../shared/checks/pii_score.py --json
 
 presidio_research, synth_dataset_v2 (MIT). Counted in words by `pii_score.py`: personal or not, of whatever type. Both
-sides use the same spaCy model (Presidio as it comes would take the large English one, ten times its size) and every
-type of data that they know, ours with organisations, places and web addresses beside the default.
+sides use the same spaCy model (Presidio as it comes would take the large English one, ten times its size). Ours is
+measured twice: with the types that it replaces by default, and with every type that it knows, which adds
+organisations, places and web addresses; Presidio finds all of its own but for organisations. Its time is that of
+finding, ours that of finding and replacing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -26,7 +29,7 @@ from luthier.lm.pull import local
 FILE = "presidio_research/synth_dataset_v2.json"
 EVERY = PERSONAL | {"ORGANISATION", "PLACE", "URL"}
 ROUNDS = 3
-"""Each side goes so often over the rows; the middle one of its times counts."""
+"""Each side goes over the rows so often; the middle one of its times counts."""
 RIVAL = "presidio's own recognisers"
 MEASURES = ("f2", "recall", "precision")
 
@@ -43,7 +46,8 @@ def main() -> None:
     asked = parser.parse_args()
     gold = json.loads((asked.data / FILE).read_text(encoding="utf-8"))[: asked.rows]
     texts = [row["full_text"] for row in gold]
-    finders = {"ours": ours(PresidioScrubber(types=EVERY)), "default": ours(PresidioScrubber()), RIVAL: as_it_comes()}
+    finders = {"default types": ours(PresidioScrubber()), "every type": ours(PresidioScrubber(types=EVERY))}
+    finders[RIVAL] = as_it_comes()
     seconds: dict[str, list[float]] = {name: [] for name in finders}
     found: dict[str, list[list[Span]]] = {}
     for _ in range(ROUNDS):
@@ -53,13 +57,12 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - began)
             print(f"{name}: {len(texts) / seconds[name][-1]:.0f} rows/s", file=sys.stderr)
     scores = {name: scored(asked.score, gold, spans) for name, spans in found.items()}
-    cells = [
-        Cell(f"presidio_research, {measure}", "share", scores["ours"][measure], {RIVAL: scores[RIVAL][measure]})
-        for measure in MEASURES
-    ]
-    cells += [Cell(f"presidio_research, default types, {m}", "share", scores["default"][m]) for m in MEASURES]
     speed = {name: round(len(texts) / median(times), 1) for name, times in seconds.items()}
-    cells.append(Cell("presidio_research, speed", "rows/s", speed["ours"], {RIVAL: speed[RIVAL]}))
+    cells = []
+    for name in (name for name in finders if name != RIVAL):
+        label = f"presidio_research, {name}"
+        cells += [Cell(f"{label}, {m}", "share", scores[name][m], {RIVAL: scores[RIVAL][m]}) for m in MEASURES]
+        cells.append(Cell(f"{label}, speed", "rows/s", speed[name], {RIVAL: speed[RIVAL]}))
     show(cells, asked.json)
 
 
@@ -80,6 +83,7 @@ def as_it_comes() -> Finder:
     from presidio_analyzer import AnalyzerEngine, BatchAnalyzerEngine
     from presidio_analyzer.nlp_engine import NlpEngineProvider
 
+    logging.getLogger("tldextract").setLevel(logging.CRITICAL)  # asks the web for a list, and has one when it cannot
     settings = Path(presidio_analyzer.__file__).parent / "conf" / "default.yaml"
     asked = yaml.safe_load(settings.read_text(encoding="utf-8"))
     asked["models"] = [{"lang_code": "en", "model_name": str(local(MODEL))}]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import signal
+import threading
 
-MARK = "LUTHIER_PARENT"
-"""Set by a parent that wants this; holds its process id."""
+MARK = "LUTHIER_CHILD"
+"""Set by a parent that wants this. It holds the other end of the child's standard input and writes nothing to it."""
 
 
 def end_with_parent() -> None:
-    """Where the parent asked for it: be sent SIGTERM when it dies (Linux). Called first thing by each child."""
-    parent = os.environ.get(MARK)
-    if not parent:
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6", use_errno=True).prctl(1, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it died before we asked
-        os.kill(os.getpid(), signal.SIGTERM)
+    """Where the parent asked for it: be sent SIGTERM when it is gone. Called first thing by each child.
+
+    The system closes the pipe however the parent ends. (Linux can signal a parent's death too, but takes the end of
+    the THREAD that started the child for it.)
+    """
+    if os.environ.pop(MARK, None):  # not for the child's own children, whose input is another
+        threading.Thread(target=_watch, name="parent", daemon=True).start()
+
+
+def _watch() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

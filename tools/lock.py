@@ -8,16 +8,19 @@ another one, NVIDIA's packages would be pinned for everybody.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from pip._internal.models.link import Link
 from piptools.repositories.pypi import PyPIRepository
 from piptools.scripts.compile import cli
 
 FLAGS = (
-    "--quiet --extra=dev --no-build-isolation --generate-hashes --strip-extras --unsafe-package=torch "
-    "--unsafe-package=pip --annotation-style=line --no-header --no-emit-options --no-emit-index-url "
+    "--quiet --extra=dev --no-build-isolation --generate-hashes --strip-extras --annotation-style=line --no-header "
+    "--unsafe-package=torch --unsafe-package=pip --unsafe-package=luthier --no-emit-options --no-emit-index-url "
     "--no-emit-find-links --no-emit-trusted-host --output-file=requirements.lock pyproject.toml requirements.in"
 )
+LOCK = Path("requirements.lock")
+HEAD = "# Written by `make lock`. Torch is not here: its build differs per machine.\n"
 download_and_hash = PyPIRepository._get_file_hash
 
 
@@ -28,4 +31,6 @@ def digest(repository: PyPIRepository, link: Link) -> str:
 
 if __name__ == "__main__":
     PyPIRepository._get_file_hash = digest
-    cli([*FLAGS.split(), *sys.argv[1:]])
+    cli.main([*FLAGS.split(), *sys.argv[1:]], standalone_mode=False)
+    pins, _, _ = LOCK.read_text(encoding="utf-8").partition("\n# WARNING")  # pip-tools misses torch and pip
+    LOCK.write_text(HEAD + pins.removeprefix(HEAD), encoding="utf-8")

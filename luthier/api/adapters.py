@@ -18,7 +18,8 @@ class LoadingEngine:
         self.client = client
         self.folder_of = folder_of
         self._lock = Lock()
-        self._there: set[str] = {str(model["id"]) for model in client.models()}
+        self._there: set[str] = set()
+        self.look()
 
     def chat(
         self,
@@ -37,9 +38,14 @@ class LoadingEngine:
         try:
             return self.client.chat(messages, model, **sampling)  # type: ignore[arg-type]
         except UnknownName:
-            self._there.discard(model)
+            self.look()
             self.ensure(model)
             return self.client.chat(messages, model, **sampling)  # type: ignore[arg-type]
+
+    def look(self) -> None:
+        """Ask the engine what it has: another caller may have loaded it again meanwhile."""
+        with self._lock:
+            self._there = {str(model["id"]) for model in self.client.models()}
 
     def ensure(self, model: str) -> None:
         """Load `model` unless the engine has it."""

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from luthier import __version__
-from luthier.access import Principal, require
+from luthier.access import Principal, may_read, require
 from luthier.errors import BadConfig, Forbidden
 from luthier.feedback import reviews
 from luthier.gateway.app import body_of, guarded
@@ -48,14 +48,20 @@ async def health(_: Request) -> Response:
 
 
 def read_trace(session: Session, _desk: Desk, request: Request, _body: bytes, caller: Principal) -> Response:
-    """GET /luthier/v1/traces/ID: the trace of an answer, for its caller and for who may read."""
-    return JSONResponse(visible_trace(session, request.path_params["trace"], caller).model_dump(mode="json"))
+    """GET /luthier/v1/traces/ID: the trace of an answer, for its caller and for who may read.
+
+    What the policy kept back from a caller is kept back here too.
+    """
+    trace = visible_trace(session, request.path_params["trace"], caller)
+    if "read" not in caller.rights:
+        trace = trace.model_copy(update={"draft": ""})
+    return JSONResponse(trace.model_dump(mode="json"))
 
 
 def read_why(session: Session, _desk: Desk, request: Request, _body: bytes, caller: Principal) -> Response:
     """GET /luthier/v1/why/ID: every record behind an answer."""
     require(caller, "read")
-    found = why(session, request.path_params["trace"])
+    found = why(session, visible_trace(session, request.path_params["trace"], caller).id)
     steps = [{"role": s.role, "id": s.id, "depth": s.depth, "record": s.record.body()} for s in found.steps]
     return JSONResponse({"trace": found.trace.model_dump(mode="json"), "chain": steps})
 
@@ -64,11 +70,13 @@ def give_feedback(session: Session, desk: Desk, _request: Request, body: bytes, 
     """POST /luthier/v1/feedback {answer, rating?, comment?, correction?}: what a caller thinks of their answer."""
     try:
         given = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadConfig(f"the body is not JSON ({error})", 'send {"answer": "chatcmpl-…", "rating": "down"}') from error
     unknown = [name for name in given if name not in FIELDS] if isinstance(given, dict) else ["body"]
     if unknown or not isinstance(given.get("answer"), str):
         raise BadConfig("this is not feedback on an answer", f"send an object with the fields {', '.join(FIELDS)}")
+    if given.get("rating") not in (None, "up", "down"):
+        raise BadConfig("this rating is not known", 'send "up", "down" or none')
     trace = visible_trace(session, given["answer"], caller)
     item = reviews.give(
         session.workspace,
@@ -87,4 +95,6 @@ def visible_trace(session: Session, trace_id: str, caller: Principal) -> Trace:
     trace = session.workspace.traces.get(trace_id)
     if trace.caller != caller.name and "read" not in caller.rights:
         raise Forbidden(f"{trace_id} belongs to another caller", "use the key that asked, or one that may read")
+    if not all(may_read(caller.audience, passage.audience) for passage in trace.passages):
+        raise Forbidden(f"{trace_id} quotes documents for staff", "use a key of the audience staff")
     return trace

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from luthier import plugins
 from luthier.access import Audience
 from luthier.api.adapters import LoadingEngine
 from luthier.api.served import Served
@@ -50,7 +49,7 @@ def open_desk(session: Session, engine_url: str) -> Desk:
         search=search_in(index),
         embed=embed,
         recognise=partial(keys.recognise, ledger),
-        scrubber=plugins.find("scrubber", project.data.scrubber)(),
+        scrubber=data.scrubber(session),
         keep=session.workspace.traces.put,
         routes=Served(ledger, policy, index, search_in),
         instructions=project.serving.instructions,

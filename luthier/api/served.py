@@ -52,7 +52,7 @@ class Served(Mapping[str, Route]):
             return self._routes
 
     def _folded(self) -> dict[str, Route]:
-        models = [model for model in self.ledger.ls("model") if isinstance(model, ModelVersion)]
+        models = [model for model in self.ledger.ls("model", limit=10_000) if isinstance(model, ModelVersion)]
         routes = {}
         for model in models:
             route = Route(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from luthier.errors import LuthierError, as_dict
 
 if TYPE_CHECKING:
     from luthier.access import Principal
@@ -90,7 +94,17 @@ def show(data: Mapping[str, Any], *, as_json: bool, table: Table | str | None = 
         return
     width = max((len(name) for name in data), default=0)
     for name, value in data.items():
-        console.print(f"[dim]{name:<{width}}[/dim]  {value}")
+        console.print(f"[dim]{name:<{width}}[/dim]  {escape(str(value))}")
+
+
+def show_failed(
+    data: Mapping[str, Any], error: LuthierError, *, as_json: bool, table: Table | str | None = None
+) -> NoReturn:
+    """Print `data` and end with `error`: a field of the one object for machines, a sentence of its own for people."""
+    show(data | {"error": as_dict(error)} if as_json else data, as_json=as_json, table=table)  # type: ignore[operator]
+    if as_json:
+        sys.exit(error.exit_code)
+    raise error
 
 
 def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
@@ -100,7 +114,7 @@ def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]
         numeric = bool(rows) and all(isinstance(row[place], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
     return table
 
 

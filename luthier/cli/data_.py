@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from luthier.cli.common import json_option, project_option, session, show, table_of
 
@@ -56,9 +57,13 @@ def show_version(dataset: str | None, quarantine: bool, project: Path, as_json: 
 @json_option
 def check(file: Path, kind: str, mapping: tuple[str, ...], as_json: bool) -> None:
     """Read FILE and name every row that would be refused, with its line and why."""
+    from luthier.errors import BadConfig
     from luthier.workflows.data import check as check_file
 
-    found = check_file(file, kind, dict(pair.split("=", 1) for pair in mapping))
+    pairs = [pair.partition("=")[::2] for pair in mapping]
+    if not all(field and column for field, column in pairs):
+        raise BadConfig("--map takes a field and a column", "write it as --map user=question")
+    found = check_file(file, kind, dict(pairs))
     rows = [(line, reason) for line, reason in found.refused[:50]]
     show(
         {"rows": found.rows, "refused": [{"line": line, "reason": reason} for line, reason in found.refused]},
@@ -95,9 +100,9 @@ def described(version: object) -> str:
     def counted(counts: dict[str, int]) -> str:
         return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
-    sources = "; ".join(f"{s.name}: {s.rows} rows, {s.licence}, {s.consent}" for s in version.sources)
+    sources = escape("; ".join(f"{s.name}: {s.rows} rows, {s.licence}, {s.consent}" for s in version.sources))
     return (
-        f"[bold]{short(version.id)}[/bold] {version.name}\n"
+        f"[bold]{short(version.id)}[/bold] {escape(version.name)}\n"
         f"rows       {counted(version.counts)}\n"
         f"languages  {counted(version.languages)}\n"
         f"replaced   {counted(version.personal)}\n"

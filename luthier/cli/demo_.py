@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from luthier.cli.bars import bars
-from luthier.cli.common import json_option, show
+from luthier.cli.common import json_option, show, show_failed
 
 if TYPE_CHECKING:
     from luthier.workflows.session import Session
@@ -30,6 +30,7 @@ def command(folder: Path, serve: bool, port: int, as_json: bool) -> None:
 
     Killed anywhere and started again, it goes on where it stopped. Exit code 3 where the gate does not pass.
     """
+    from luthier.errors import GateFailed
     from luthier.workflows import jobs, report, ring
     from luthier.workflows.crew import Crew, enter
 
@@ -46,11 +47,17 @@ def command(folder: Path, serve: bool, port: int, as_json: bool) -> None:
             enter(None)
             crew.leave()
     seconds = time.monotonic() - began
-    if as_json:
-        show(made | {"seconds": round(seconds, 1), "report": str(page)}, as_json=True)
-    else:
+    data = made | {"seconds": round(seconds, 1), "report": str(page)}
+    if not as_json:
         tell(folder, made, page, seconds)
-    ring.require_deployed(made)
+    try:
+        ring.require_deployed(made)
+    except GateFailed as failed:
+        if as_json:
+            show_failed(data, failed, as_json=True)
+        raise
+    if as_json:
+        show(data, as_json=True)
     if serve:
         keep_serving(folder, port)
 

@@ -75,17 +75,14 @@ def extras() -> list[Check]:
 
 def models() -> list[Check]:
     """The models that the sample needs."""
-    from luthier.lm.pull import pulled
+    from luthier.cli.models_ import state
 
+    found = {"yes": "pulled", "no": "not here", "damaged": "damaged: delete its folder"}
     names = ("smollm2-135m-instruct", "all-minilm-l6-v2", "en-core-web-sm")
+    states = {name: state(name) for name in names}
     return [
-        Check(
-            f"model {name}",
-            pulled(name).is_dir(),
-            "pulled" if pulled(name).is_dir() else "not here",
-            f"luthier models pull {name}",
-        )
-        for name in names
+        Check(f"model {name}", here == "yes", found[here], f"luthier models pull {name}")
+        for name, here in states.items()
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from luthier.cli.common import json_option, project_option, session, show
+from luthier.cli.common import json_option, project_option, session, show, show_failed
 
 
 @click.command()
@@ -19,17 +19,21 @@ def command(model: str | None, project: Path, junit: Path | None, as_json: bool)
     from luthier.cli.comparison import comparison
     from luthier.errors import GateFailed
     from luthier.evaluation.junit import junit as as_junit
+    from luthier.store.files import writable
     from luthier.workflows.evaluation import compare
 
     with session(project, quiet=as_json, create=False) as opened:
         found = compare(opened, model)
     if junit:
-        junit.write_text(as_junit(found.verdict), encoding="utf-8")
+        with writable(junit):
+            junit.write_text(as_junit(found.verdict), encoding="utf-8")
     data = {
         "base": found.base.model_dump(mode="json"),
         "tuned": found.tuned.model_dump(mode="json"),
         "verdict": found.verdict.model_dump(mode="json") | {"id": found.verdict.id},
     }
-    show(data, as_json=as_json, table=comparison(found.base, found.tuned, found.verdict))
+    table = comparison(found.base, found.tuned, found.verdict)
     if found.verdict.outcome != "pass":
-        raise GateFailed(f"the gate did not pass: {found.verdict.outcome}", "see the reasons above")
+        failed = GateFailed(f"the gate did not pass: {found.verdict.outcome}", "see the reasons above")
+        show_failed(data, failed, as_json=as_json, table=table)
+    show(data, as_json=as_json, table=table)

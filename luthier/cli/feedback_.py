@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -27,12 +26,11 @@ def give(
     answer: str, rating: str | None, comment: str, correction: str, project: Path, key: str | None, as_json: bool
 ) -> None:
     """Say what is wrong or right with ANSWER (the id of a completion). It is scrubbed before it is kept."""
-    from luthier import plugins
     from luthier.feedback import reviews
+    from luthier.workflows import data
 
     with session(project, key=key, quiet=as_json, create=False) as opened:
-        scrubber = plugins.find("scrubber", opened.project.data.scrubber)()
-        scrub = partial(scrubber.dialogue, language="en")
+        scrub = data.scrubber(opened).dialogue
         item = reviews.give(
             opened.workspace,
             answer,

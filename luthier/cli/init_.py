@@ -89,11 +89,13 @@ messages:
 def command(folder: Path, schema: bool, as_json: bool) -> None:
     """Write luthier.yaml, policy.yaml and the schema into FOLDER. Files that are there already are left alone."""
     from luthier.records.project import json_schema
+    from luthier.store.files import replacing, writable
 
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     files = {
         "luthier.yaml": TEMPLATE,
         "policy.yaml": POLICY,
@@ -102,7 +104,8 @@ def command(folder: Path, schema: bool, as_json: bool) -> None:
     written = []
     for name, text in files.items():
         if not (folder / name).exists():
-            (folder / name).write_text(text, encoding="utf-8")
+            with replacing(folder / name) as file:
+                file.write(text.encode())
             written.append(name)
     note = f"wrote {', '.join(written)}" if written else "everything is there already; nothing was changed"
     following = "next: put your files where luthier.yaml names them, then `luthier doctor`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from luthier.access import ROLES
 from luthier.cli.common import json_option, key_option, project_option, session, show, table_of
@@ -31,7 +32,7 @@ def add(name: str, roles: tuple[str, ...], audience: str, project: Path, key: st
     with session(project, key=key, quiet=True) as opened:
         require(principal(opened, key), "admin")
         secret = keys.issue(opened.workspace.ledger, name, roles, audience, opened.by)  # type: ignore[arg-type]
-    note = f"{secret}\n[dim]for {name} ({', '.join(roles)}, {audience}); it will not be shown again[/dim]"
+    note = f"{secret}\n[dim]for {escape(name)} ({', '.join(roles)}, {audience}); it will not be shown again[/dim]"
     show({"name": name, "roles": roles, "audience": audience, "key": secret}, as_json=as_json, table=note)
 
 

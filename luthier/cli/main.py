@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from luthier import __version__
-from luthier.errors import LuthierError, as_dict
+from luthier.errors import BadConfig, LuthierError, NoRoom, RunFailed, as_dict
 
 COMMANDS = {
     "demo": "The whole loop on the bundled sample, from documents to a served assistant.",
@@ -73,11 +74,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        if "--json" in given:
+            say(BadConfig(error.format_message(), "add --help to the command"), as_json=True)
+        else:
+            error.show()
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        refused = from_system(error)
+        say(refused, as_json="--json" in given)
+        sys.exit(refused.exit_code)
+
+
+def from_system(error: OSError) -> LuthierError:
+    """What the operating system refused, where no room said it better."""
+    where = error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return NoRoom(f"the disk takes no more bytes: {where} could not be written", "free some space and repeat")
+    return RunFailed(f"{where}: {error.strerror or error}", "check the path, its rights and the disk, then repeat")
 
 
 def say(error: LuthierError, *, as_json: bool) -> None:

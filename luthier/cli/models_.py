@@ -18,12 +18,25 @@ def command() -> None:
 def list_models(as_json: bool) -> None:
     """Every model of the catalogue, and whether it is on this machine."""
     from luthier.lm.catalogue import entries
+
+    known = [(entry, state(name)) for name, entry in entries().items()]
+    data = {"models": [entry.model_dump(mode="json") | {"pulled": here == "yes"} for entry, here in known]}
+    rows = [(e.name, e.purpose, e.parameters or "", e.licence, here) for e, here in known]
+    show(data, as_json=as_json, table=table_of("Models", ("name", "purpose", "parameters", "licence", "pulled"), rows))
+
+
+def state(name: str) -> str:
+    """Whether the model is on this machine: `yes`, `no` or `damaged`."""
+    from luthier.errors import Missing, Tampered
     from luthier.lm.pull import pulled
 
-    known = [(entry, pulled(name).is_dir()) for name, entry in entries().items()]
-    data = {"models": [entry.model_dump(mode="json") | {"pulled": here} for entry, here in known]}
-    rows = [(e.name, e.purpose, e.parameters or "", e.licence, "yes" if here else "no") for e, here in known]
-    show(data, as_json=as_json, table=table_of("Models", ("name", "purpose", "parameters", "licence", "pulled"), rows))
+    try:
+        pulled(name)
+    except Missing:
+        return "no"
+    except Tampered:
+        return "damaged"
+    return "yes"
 
 
 @command.command("pull")

@@ -86,7 +86,7 @@ def list_models(project: Path, as_json: bool) -> None:
 
     with session(project, quiet=as_json, create=False) as opened:
         ledger = opened.workspace.ledger
-        models = [model for model in ledger.ls("model") if isinstance(model, ModelVersion)]
+        models = [model for model in ledger.ls("model", limit=10_000) if isinstance(model, ModelVersion)]
         known = [(model, registry.status(ledger, model.id)) for model in models]
     rows = [(short(m.id), m.name, status.state, ", ".join(status.aliases)) for m, status in known]
     data = {"models": [{"id": m.id, "name": m.name, "state": s.state, "aliases": s.aliases} for m, s in known]}
@@ -101,11 +101,13 @@ def list_models(project: Path, as_json: bool) -> None:
 def card(model: str, out: Path | None, project: Path, as_json: bool) -> None:
     """The model card of MODEL, written from the records."""
     from luthier.release.card import model_card
+    from luthier.store.files import writable
 
     with session(project, quiet=as_json, create=False) as opened:
         text = model_card(opened.workspace.ledger, opened.workspace.blobs, model)
     if out:
-        out.write_text(text, encoding="utf-8")
+        with writable(out):
+            out.write_text(text, encoding="utf-8")
     if as_json:
         show({"card": text}, as_json=True)
     else:

@@ -53,7 +53,7 @@ def as_tree(found: Why) -> Tree:
         rules = root.add("policy decisions")
         for decision in trace.decisions:
             because = f"[dim]{escape(decision.why)} ({decision.evidence})[/dim]"
-            rules.add(f"{decision.rule} → {decision.action} on {decision.side} {because}")
+            rules.add(f"{escape(decision.rule)} → {decision.action} on {decision.side} {because}")
     cited = root.add(f"passages [dim]{len(trace.passages)} read, {len(trace.citations)} cited[/dim]")
     for citation in trace.citations:
         mark = "[green]✓ verified[/green]" if citation.verified else "[red]not verified[/red]"
@@ -65,9 +65,11 @@ def as_tree(found: Why) -> Tree:
     for step in sorted(found.steps, key=lambda step: step.depth):
         made.add(f"{step.role}: [bold]{short(step.id)}[/bold] [dim]{escape(in_words(step.record))}[/dim]")
     for event in found.approvals:
-        made.add(f"{event.verb} by [bold]{event.by}[/bold] [dim]{str(event.at)[:19]}[/dim]")
+        made.add(f"{event.verb} by [bold]{escape(event.by)}[/bold] [dim]{str(event.at)[:19]}[/dim]")
     if found.rows:
         rows = root.add("training rows about the same documents")
         for row in found.rows:
-            rows.add(f"{row.id} [dim]{row.source}, line {row.line}[/dim] {escape(row.messages[-1].content[:90])}")
+            rows.add(
+                f"{row.id} [dim]{escape(row.source)}, line {row.line}[/dim] {escape(row.messages[-1].content[:90])}"
+            )
     return root

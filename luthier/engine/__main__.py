@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from luthier.errors import BadConfig, Busy, LuthierError
-from luthier.process import end_with_parent
 from luthier.lm.pull import local
+from luthier.process import end_with_parent
 
 
 def flags() -> argparse.ArgumentParser:

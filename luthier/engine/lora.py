@@ -93,14 +93,14 @@ class Stacked:
 
 
 class Both(NamedTuple):
-    """The first `count` rows by a stack, the others by runs."""
+    """The first `rows` rows by a stack, the others by runs."""
 
-    count: int
+    rows: int
     stacked: Stacked
     runs: Runs
 
     def add(self, name: str, x_NI: torch.Tensor, y_NO: torch.Tensor) -> None:
-        self.stacked.add(name, x_NI[: self.count], y_NO[: self.count])
+        self.stacked.add(name, x_NI[: self.rows], y_NO[: self.rows])
         self.runs.add(name, x_NI, y_NO)
 
 
@@ -149,7 +149,7 @@ class Bank:
     def plan(self, adapters: Sequence[Adapter | None], counts: Sequence[int], device: torch.device) -> Work | None:
         """The cheaper way to compute this step: leading single rows of many adapters as a stack, the rest in runs."""
         single = next((n for n, count in enumerate(counts) if count != 1), len(counts))
-        if len(list(groupby(adapters[:single]))) <= FEW_RUNS:
+        if len(list(find_runs(adapters[:single], counts[:single], 0))) <= FEW_RUNS:
             single = 0
         runs = Runs(tuple(find_runs(adapters[single:], counts[single:], single)))
         if not single:
@@ -161,7 +161,7 @@ class Bank:
             self.stack = Stack([*distinct, *kept])
         places = [-1 if adapter is None else self.stack.place[adapter] for adapter in rows]
         stacked = Stacked(self.stack, places, device)
-        return Both(single, stacked, runs) if runs.runs else stacked
+        return stacked if single == len(counts) else Both(single, stacked, runs)
 
 
 def find_runs(

@@ -19,7 +19,7 @@ from jinja2.exceptions import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from luthier.errors import BadConfig, BadData
-from luthier.records.base import sha256
+from luthier.records.base import canonical, sha256
 from luthier.records.data import Message
 
 
@@ -126,8 +126,9 @@ class Chat:
 
     @cached_property
     def tokenizer_digest(self) -> str:
-        """sha256 of vocabulary, merges and special tokens."""
-        return sha256(self.tokenizer.backend_tokenizer.to_str().encode())
+        """sha256 of vocabulary, merges and special tokens; not of padding and truncation, which use leaves behind."""
+        whole = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        return sha256(canonical(whole | {"padding": None, "truncation": None}))
 
 
 def as_template_input(message: Message, special: re.Pattern[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ LONGEST_SPAN = 3
 TURNS_KEPT = 2
 """Messages before the question that go into the prompt."""
 
-_STOP = re.compile(r"\s*[.!?…]+$")
+_STOP = re.compile(r"\s*[.!?…][.!?…\"'”’»)\]]*$")
 
 
 class Span(NamedTuple):

@@ -115,7 +115,7 @@ class ServingPart(Value):
     port: int = Field(default=8080, ge=0, le=65535)
     """0 takes a free one."""
     max_tokens: int = 96
-    """Longest answer in tokens, where the caller does not ask for fewer."""
+    """Longest answer in tokens, where the caller does not say."""
 
 
 class Project(Value):

@@ -62,7 +62,7 @@ class TrainingSettings(Value):
 
 
 class Recipe(Made, TrainingSettings):
-    """How to train a base. `auto` values are resolved before a run, printed, and kept as numbers in the run's own recipe."""
+    """How to train a base. `auto` values are resolved before a run, printed, and kept as numbers in its own recipe."""
 
     kind: ClassVar[str] = "recipe"
     name: str = "sft"

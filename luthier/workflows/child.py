@@ -16,6 +16,8 @@ from luthier.process import MARK
 
 GRACE = 10.0
 """Seconds between asking a child to stop and ending it."""
+BEGINNING = "\n--- luthier child: "
+"""Stands in a log before what each child writes."""
 
 
 @contextlib.contextmanager
@@ -23,12 +25,14 @@ def running(module: str, arguments: Sequence[str], log: Path) -> Iterator[subpro
     """`python -m module arguments` with its output in `log`; stopped at the end of the block."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
+        output.write(BEGINNING.encode() + f"{module}\n".encode())
+        output.flush()
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdout=output,
             stderr=output,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | {MARK: str(os.getpid())},
+            stdin=subprocess.PIPE,
+            env=os.environ | {MARK: "1"},
         )
     try:
         yield process
@@ -45,6 +49,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    if process.stdin:
+        process.stdin.close()
 
 
 def require_success(process: subprocess.Popen[bytes], log: Path, what: str) -> None:
@@ -59,8 +65,9 @@ def require_success(process: subprocess.Popen[bytes], log: Path, what: str) -> N
 
 
 def last_line(log: Path) -> str:
-    """The last line that the child wrote."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    """The last line that the child wrote; nothing of what children before it left in the same log."""
+    told = log.read_text(encoding="utf-8", errors="replace").rpartition(BEGINNING)[2].partition("\n")[2]
+    lines = told.strip().splitlines()
     return lines[-1] if lines else ""
 
 

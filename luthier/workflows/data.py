@@ -11,6 +11,7 @@ from luthier.data import score as scoring
 from luthier.data.raw import Raw, Refused
 from luthier.data.sources import Extra
 from luthier.feedback import reviews
+from luthier.gateway.desk import Scrubber
 from luthier.records.base import Parent
 from luthier.records.data import DatasetVersion, Row
 from luthier.workflows.session import Session
@@ -52,6 +53,13 @@ def accepted(session: Session) -> list[Extra]:
     return [Extra(REVIEWS, rows, parents=parents)]
 
 
+def scrubber(session: Session) -> Scrubber:
+    """The project's scrubber, which leaves alone what the project says is nobody's."""
+    part = session.project.data
+    made: Scrubber = plugins.find("scrubber", part.scrubber)(allow=part.allow)
+    return made
+
+
 def latest(session: Session) -> DatasetVersion | None:
     """The newest version of the project's dialogues."""
     versions = [v for v in session.workspace.ledger.ls("dataset") if isinstance(v, DatasetVersion)]
@@ -83,11 +91,11 @@ def check(file: Path, kind: str, mapping: dict[str, str]) -> Checked:
     return Checked(rows, refused)
 
 
-def score(dialogues: Path, gold: Path, scrubber: str = "presidio") -> dict[str, scoring.Score]:
+def score(dialogues: Path, gold: Path, name: str = "presidio") -> dict[str, scoring.Score]:
     """Recall and precision of the scrubber on marked dialogues, by type of personal data."""
     texts: dict[str, tuple[list[str], str]] = {}
     for found in plugins.find("source", "chat-jsonl")(dialogues, {}):
         if isinstance(found, Raw):
-            name = found.metadata.get("dialogue", str(found.line))
-            texts[name] = ([message.content for message in found.messages], found.language)
-    return scoring.score(texts, scoring.read_marked(gold), plugins.find("scrubber", scrubber)())
+            dialogue = found.metadata.get("dialogue", str(found.line))
+            texts[dialogue] = ([message.content for message in found.messages], found.language)
+    return scoring.score(texts, scoring.read_marked(gold), plugins.find("scrubber", name)())

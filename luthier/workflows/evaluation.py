@@ -75,7 +75,7 @@ def measure(
 def over_http(url: str, key: str, model: str, max_tokens: int) -> run.Target:
     """Question → answer through the gateway, with the ending and the citations of its trace."""
     client = Client(url, key)
-    traces = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    traces = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False)
 
     def ask(question: Question) -> Answered:
         began = time.perf_counter()

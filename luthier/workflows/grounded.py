@@ -76,10 +76,14 @@ def answers(dialogues: Sequence[Row], seed: int) -> list[tuple[Row, int]]:
 
     A limit on the rows then takes a fair sample, and rows that are added elsewhere do not change it.
     """
-    found = [
-        (d, at) for d in dialogues for at, message in enumerate(d.messages) if message.role == "assistant" and at > 0
-    ]
+    found = [(d, at) for d in dialogues for at in range(1, len(d.messages)) if is_answer(d, at)]
     return sorted(found, key=lambda turn: sha256(f"{seed}/{turn[0].id}/{turn[1]}".encode()))
+
+
+def is_answer(dialogue: Row, at: int) -> bool:
+    """Whether the turn at `at` says something to a user, and is to be learnt."""
+    before, turn = dialogue.messages[at - 1], dialogue.messages[at]
+    return (before.role, turn.role) == ("user", "assistant") and bool(turn.content) and turn.weight != 0
 
 
 def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: dict[str, str]) -> Row | None:
@@ -90,16 +94,21 @@ def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: 
     question = dialogue.messages[at - 1].content
     answer = dialogue.messages[at].content
     sentence = abstain.get(dialogue.language) or next(iter(abstain.values()))
-    documents = {name for name in dialogue.metadata.get("documents", "").split(",") if name}
     found = search(question, count + 4, dialogue.language)
-    if not documents:  # a question that the documents do not answer
+    named = dialogue.metadata.get("documents")
+    if named is None:  # nobody said which documents answer it: those that carry the answer do
+        documents = {p.document for p in found if carries(p, answer)}
+    else:
+        documents = {name for name in named.split(",") if name}
+    if named is not None and not documents:  # a question that the documents do not answer
         passages, answer = found[:count], sentence
     elif draw.random() < project.training.unanswerable:
         passages, answer = [p for p in found if p.document not in documents][:count], sentence
     else:
         passages = shuffled_in(found, count, answer, documents, draw)
         answer = grounding.with_citations(answer, passages)
-        if not grounding.cite(answer, passages):
+        cited = grounding.cite(answer, passages)
+        if not cited or not all(citation.verified for citation in cited):
             return None
     # Earlier answers are context: their own passages are not in this prompt, so they could only be learnt by heart.
     history = [m.model_copy(update={"weight": 0}) for m in dialogue.messages[: at - 1] if m.role != "system"]

@@ -20,6 +20,8 @@ from luthier.errors import LuthierError, RunFailed, as_dict, from_dict
 
 URL = "LUTHIER_JOBS_URL"
 FILE = "jobs.db"
+ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
+"""States in which DBOS goes on with a workflow by itself."""
 
 
 class Json(Serializer):
@@ -77,26 +79,25 @@ def launched(workspace: Path) -> Iterator[None]:
 
 
 def run_or_resume(name: str, workflow: Callable[..., dict[str, Any]], *arguments: str) -> dict[str, Any]:
-    """Run `workflow`, or go on with the one of that name that was cut off or failed; its result.
+    """Run `workflow`, or go on with the newest of that name where it was cut off or failed; its result.
 
-    A failed workflow is forked at the step that failed: what was done before is not done again.
+    A failed workflow is forked at the step that failed: what was done before is not done again. So is one that
+    another version of Luthier began, which DBOS does not take up by itself.
     """
-    unfinished = [
-        s for s in DBOS.list_workflows(workflow_id_prefix=f"{name}-", sort_desc=True) if s.status != "SUCCESS"
-    ]
-    if unfinished:
-        newest = unfinished[0]
-        going_on = newest.status == "PENDING"
-        handle: WorkflowHandle[dict[str, Any]] = (
-            DBOS.retrieve_workflow(newest.workflow_id)
-            if going_on
-            else DBOS.fork_workflow(newest.workflow_id, failed_step(newest.workflow_id))
-        )
-        result: dict[str, Any] = handle.get_result()
-        return result
-    number = len(DBOS.list_workflows(workflow_id_prefix=f"{name}-")) + 1
-    with SetWorkflowID(f"{name}-{number}"):
-        return workflow(*arguments)
+    known = DBOS.list_workflows(workflow_id_prefix=f"{name}-", sort_desc=True)
+    newest = known[0] if known else None
+    with SetWorkflowID(f"{name}-{len(known) + 1}"):
+        if newest is None or newest.status == "SUCCESS":
+            return workflow(*arguments)
+        if newest.status not in ACTIVE or newest.app_version != __version__:
+            forked = DBOS.fork_workflow(newest.workflow_id, failed_step(newest.workflow_id))
+            return result_of(forked)
+    return result_of(DBOS.retrieve_workflow(newest.workflow_id))
+
+
+def result_of(handle: WorkflowHandle[dict[str, Any]]) -> dict[str, Any]:
+    """What a workflow that runs in the background returns, or its error."""
+    return handle.get_result()
 
 
 def failed_step(workflow_id: str) -> int:

@@ -43,7 +43,12 @@ def read(path: Path) -> Opened:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise BadConfig(f"{where} is not YAML ({getattr(error, 'problem', error)})", "mend that line") from error
+        why = getattr(error, "problem", None) or getattr(error, "reason", "it cannot be read")
+        raise BadConfig(f"{where} is not YAML ({why})", "mend that line") from error
+    except (ValueError, RecursionError) as error:  # a date such as 2026-13-45, or brackets without end
+        raise BadConfig(f"{file} holds a value that YAML cannot read ({error})", "put it between quotes") from error
+    if not isinstance(data, dict):
+        raise BadConfig(f"{file} holds no settings", "write some with: luthier init")
     try:
         return Opened(Project.model_validate(data), file.parent.resolve())
     except ValidationError as error:
@@ -51,9 +56,11 @@ def read(path: Path) -> Opened:
 
 
 def refusal(file: Path, node: yaml.Node | None, error: ValidationError) -> LuthierError:
-    """The first problem that pydantic saw, as a person wants to read it."""
-    problem = error.errors()[0]
+    """One problem as a person wants to read it: a wrong name first, since it is why the right one is missing."""
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     location: Location = problem["loc"]
+    if problem["type"] not in ("extra_forbidden", "missing"):
+        location = written(node, location)
     where = f"{file}:{line_of(node, location)}"
     name = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
@@ -66,19 +73,35 @@ def refusal(file: Path, node: yaml.Node | None, error: ValidationError) -> Luthi
     return BadConfig(f"{where}: {name} is wrong ({problem['msg']})", "see `luthier init --schema` for what is allowed")
 
 
+def written(node: yaml.Node | None, location: Location) -> Location:
+    """`location` as far as it stands in the file: pydantic adds the name of the type that it tried."""
+    for depth, part in enumerate(location):
+        below = child(node, part)
+        if below is None:
+            return location[:depth]
+        node = below[1]
+    return location
+
+
 def line_of(node: yaml.Node | None, location: Sequence[str | int]) -> int:
     """The line (from 1) that `location` stands on, or that of the nearest thing above it."""
     line = node.start_mark.line + 1 if node else 1
     for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == part]
-            if not found:
-                return line
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
+        below = child(node, part)
+        if below is None:
+            return line
+        line, node = below
     return line
+
+
+def child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:
+    """What stands in `node` under `part`, and its line; of two equal keys the last, which is the one that counts."""
+    if isinstance(node, yaml.MappingNode):
+        found = [(key.start_mark.line + 1, value) for key, value in node.value if key.value == str(part)]
+        return found[-1] if found else None
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part].start_mark.line + 1, node.value[part]
+    return None
 
 
 def fields_at(location: Sequence[str | int]) -> list[str]:

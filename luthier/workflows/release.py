@@ -17,7 +17,7 @@ from luthier.workflows.session import Session
 def newest_verdict(ledger: Ledger, model: str) -> str:
     """The newest verdict about `model`. Raises Missing where it was never measured."""
     model_id = ledger.get(model, ModelVersion).id
-    for verdict in ledger.ls("verdict"):
+    for verdict in ledger.ls("verdict", limit=10_000):
         if isinstance(verdict, Verdict) and ledger.get(verdict.report, EvalReport).model == model_id:
             return verdict.id
     raise Missing(f"no verdict about {model} is kept", "measure it first: luthier eval")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -37,12 +38,15 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def require_free(host: str, port: int) -> None:
-    """Raise Busy where somebody listens on that port already."""
+    """Raise Busy where somebody listens on that port already, BadConfig where we may not listen there at all."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                what = f"{host}:{port} cannot be listened on ({error.strerror or error})"
+                raise BadConfig(what, "give an address of this machine and a port from 1024 up") from error
             raise Busy(
                 f"port {port} on {host} is in use", "choose another with --port, or stop what is there"
             ) from error
@@ -53,6 +57,7 @@ def engine(session: Session, adapters: Mapping[str, Path] | None = None) -> Iter
     """The inference server of the project's base with `adapters` (name → folder) and the embedding model."""
     port = free_port()
     project = session.project
+    local(project.knowledge.embedder)  # said here and now, not in the log of a child
     arguments = ["--base", str(local(project.base)), "--name", project.base]
     arguments += ["--embedder", project.knowledge.embedder]
     arguments += ["--host", "127.0.0.1", "--port", str(port)]
@@ -88,7 +93,7 @@ def wait(url: str, process: Popen[bytes], log: Path, what: str) -> None:
             child.require_success(process, log, what)
             raise RunFailed(f"{what} ended at once", f"its output is in {log}")
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+            if httpx.get(f"{url}/health", timeout=2, trust_env=False).status_code == 200:  # past a company's proxy
                 return
         time.sleep(0.1)
     raise RunFailed(f"{what} did not come up within {START:.0f} s", f"its output is in {log}")

@@ -6,14 +6,18 @@ import contextlib
 from collections.abc import Iterator
 
 from luthier.workflows import child, servers
+from luthier.workflows.release import newest_index
 from luthier.workflows.session import Session
 
 
 @contextlib.contextmanager
 def serving(session: Session, host: str, port: int) -> Iterator[servers.Server]:
-    """Engine and API, the API on `host`:`port`. Raises Busy where somebody listens there already."""
+    """Engine and API, the API on `host`:`port`. Raises Busy where somebody listens there already, Missing where the
+    documents are not indexed yet: both before a model is loaded.
+    """
     port = port or servers.free_port(host)
     servers.require_free(host, port)
+    newest_index(session)
     with servers.engine(session) as engine:
         arguments = ["--project", str(session.root), "--engine", engine.url, "--host", host, "--port", str(port)]
         log = session.workspace.folder / "logs" / "api.log"
@@ -21,6 +25,8 @@ def serving(session: Session, host: str, port: int) -> Iterator[servers.Server]:
             url = f"http://{host}:{port}"
             servers.wait(url, process, log, "luthier.api")
             yield servers.Server(url, process)
+            if process.poll() is not None:
+                child.require_success(process, log, "luthier.api")
 
 
 def usage(session: Session, url: str, key: str) -> str:

@@ -6,10 +6,10 @@ import json
 from functools import partial
 from typing import NamedTuple
 
-from luthier import plugins
 from luthier.access import Principal
 from luthier.feedback import reviews
 from luthier.lm.client import Client
+from luthier.workflows import data
 from luthier.workflows.crew import Crew
 
 FILE = "showcase.jsonl"
@@ -49,14 +49,13 @@ def correct(hands: Crew, answers: dict[str, str]) -> str:
     if wrong is None:
         return ""
     session = hands.session
-    scrubber = plugins.find("scrubber", session.project.data.scrubber)()
     item = reviews.give(
         session.workspace,
         answers[wrong.role],
         rating="down",
         correction=wrong.correction,
         by="demo-customer",
-        scrub=partial(scrubber.dialogue, language="en"),
+        scrub=partial(data.scrubber(session).dialogue, language="en"),
     )
     reviews.decide(session.workspace.ledger, item.id, True, REVIEWER)
     return item.id

@@ -84,7 +84,7 @@ def test_the_memory_grows_without_losing_anything(engine: Engine, folders: Folde
         (["plain", "rooted", "narrow"], [9, 1, 4], Runs),
         (["plain", "rooted", None, "narrow"], [1, 1, 1, 1], Stacked),
         (["plain", "rooted", None, "narrow", "plain"], [1, 1, 1, 1, 9], Both),
-        (["plain", "rooted", None, "narrow", None], [1, 1, 1, 1, 9], Stacked),
+        (["plain", "rooted", None, "narrow", None], [1, 1, 1, 1, 9], Both),
     ],
 )
 def test_how_a_step_is_computed(engine: Engine, names: list[str | None], counts: list[int], kind: type) -> None:

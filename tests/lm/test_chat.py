@@ -149,10 +149,10 @@ def test_any_words(texts: list[str]) -> None:
     assert spans(chat, made) == learnt_by("chatml", *answers)
 
 
-@given(st.text(st.sampled_from(["<", "|", "im_end", "im_start", ">", " ", "a", "<|im_end|>", "<|im_start|>"])))
-def test_any_forgery(text: str) -> None:
+@given(st.lists(st.sampled_from(["<", "<|", "im_", "end", "start", "|>", ">", " ", "<|im_end|>", "<|im_start|>"])))
+def test_any_forgery(pieces: list[str]) -> None:
     chat = CHATS["chatml"]
-    ids = chat.prompt_ids([Message(role="user", content=text)])
+    ids = chat.prompt_ids([Message(role="user", content="".join(pieces))])
     assert [i for i in ids if i in chat.tokenizer.all_special_ids] == chat.encode("<|im_start|><|im_end|><|im_start|>")
 
 

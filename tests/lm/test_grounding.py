@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from luthier.errors import BadData
@@ -141,6 +141,9 @@ def test_support_is_the_same_judgement():
 
 
 @given(st.text(alphabet="Aa 8€.[]12?!\n", max_size=60) | st.text(max_size=60))
+@example("8?.")
+@example("8 .")
+@example("8?].")
 def test_what_is_marked_verifies_and_any_text_is_read(answer):
     passages = [CARD, GERMAN]
     cite(answer, passages)
