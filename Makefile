@@ -54,18 +54,19 @@ models: $(VENV)/.installed
 	@$(BIN)/luthier models pull $(MODELS) > /dev/null
 
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # The lock holds all but torch, so pip must not go looking for torch's place in it (--no-deps); `pip check` then asks
 # whether anything is missing. Torch comes last and finds its own requirements there; a CUDA build adds NVIDIA's.
 $(VENV)/.locked: requirements.lock requirements.in
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Luthier needs Python 3.11 or newer: make PYTHON=..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement requirements.lock
-	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	$(BIN)/pip check
-	touch $@
+	@$(PYTHON) -m venv $(VENV)
+	@echo "installing $$(grep -c == requirements.lock) packages that requirements.lock pins, then $(TORCH) ..."
+	@$(BIN)/pip install -qq --no-deps --require-hashes --requirement requirements.lock
+	@$(BIN)/pip install -qq $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	@$(BIN)/pip check
+	@touch $@
 
 # Takes the newest of everything; without --upgrade it only adds what is missing.
 lock: $(VENV)/.installed

@@ -17,6 +17,7 @@ from luthier.evaluation.suite import questions_of
 from luthier.lm.client import Client
 from luthier.lm.pull import local
 from luthier.progress import Progress
+from luthier.records.data import Message
 from luthier.records.evaluation import EvalReport, GatePolicy, Limit, Measure, Question, Suite, Verdict
 from luthier.records.training import ModelVersion
 from luthier.store.workspace import Workspace
@@ -36,8 +37,8 @@ class Contest(NamedTuple):
 
     suite: Suite
     tuned: ModelVersion
-    prompts: Mapping[str, str]
-    """System message for BASE and for TUNED."""
+    before: Mapping[str, Sequence[Message]]
+    """What goes before each question: for BASE instructions and worked examples, for TUNED what it was taught with."""
     marks: Mapping[str, Mark]
     limits: tuple[Limit, ...]
 
@@ -86,7 +87,7 @@ def measured(
     """The report on `model`, with the example's own marks beside the suite's, kept in the ledger."""
     name = TUNED if model.run else BASE
     with Client(url, timeout=600) as client:
-        target = asking(client, name, contest.prompts[name], contest.suite.max_tokens)
+        target = asking(client, name, contest.before[name], contest.suite.max_tokens)
         blobs = workspace.blobs
         report = run.run(
             contest.suite, target, model.id, blobs, baseline=base, workers=WORKERS, progress=progress
@@ -96,11 +97,11 @@ def measured(
     return report
 
 
-def asking(client: Client, model: str, system: str, max_tokens: int) -> run.Target:
+def asking(client: Client, model: str, before: Sequence[Message], max_tokens: int) -> run.Target:
     """Question → answer, straight from the engine."""
 
     def ask(question: Question) -> Answered:
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": question.question}]
+        messages = [message.body() for message in (*before, Message(role="user", content=question.question))]
         reply = client.chat(messages, model, max_tokens=max_tokens)
         return Answered(reply.text, tokens=reply.completion_tokens)
 

@@ -5,8 +5,8 @@
 The set is XQuAD (Artetxe et al. 2020, arXiv:1910.11856), in English: 1,190 questions on 240 paragraphs of 48 articles.
 It is split by article: no passage, and nothing that is near to one, is both learnt and asked.
 
-- The prompt is the gateway's own (`lm.grounding.compose`), with the paragraph as the one passage; base and tuned model
-  get the same.
+- The prompt is the gateway's own (`lm.grounding.compose`), with the paragraph as the one passage. Base and
+  tuned model get the same one; other wordings and worked examples left the base's F1 where it is.
 - The answer is the gold span alone, without a marker: with one passage `[1]` says nothing, and a span that stands
   word for word in the passage is its own citation.
 - A passage is paid for once: the questions on it follow each other in one row, as in a conversation. The first turn
@@ -94,7 +94,7 @@ def grounded(asked: argparse.Namespace, workspace: Workspace, progress: Progress
     contest = Contest(
         suite=make_suite("grounded", held_out(paragraphs, asked), ("answers",), LONGEST, workspace.blobs),
         tuned=model,
-        prompts={BASE: INSTRUCTION, TUNED: INSTRUCTION},
+        before=dict.fromkeys((BASE, TUNED), [Message(role="system", content=INSTRUCTION)]),
         marks={"exact": exact, "f1": f1},
         limits=(Limit(measure="f1", better_by=0.0, why="tuning has to pay"),),
     )

@@ -9,7 +9,8 @@ trained on. What makes 1,500 rows teach much in few minutes:
 - The label is learnt as words: `card arrival` is 2 tokens that the model knows, `card_arrival` is 4 pieces that it
   hardly does. Over the 77 labels that is 3.6 instead of 6.2 tokens, and the words tie the label to the message.
 - The prompt that is trained is three words: after a few steps it only marks the task, and each of its tokens is paid
-  for in every row. The untouched base is asked with the whole list of intents instead, else it could not know them.
+  for in every row. The untouched base gets the whole list of intents instead, else it could not know them, and three
+  worked examples, without which it chats and names none.
 - The draw is balanced: 19 or 20 rows of each intent, where the file has between 35 and 187.
 - Steps are small and cut by length, so that little of what goes through the model is padding.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,12 @@ FOR_BASE = """\
 You sort messages that customers send to their bank. Answer with the one intent of this list that fits best, word for \
 word, and with nothing else:
 {intents}"""
+EXAMPLES = {
+    "My new card has still not come, where is it?": "card arrival",
+    "How do I close my account?": "terminate account",
+    "I typed a wrong code three times": "pin blocked",
+}
+"""Written for this prompt: none is a row of the set."""
 ALLOWED = ("Apple Pay", "Google Pay", "American Express", "Amex", "Visa", "Mastercard", "Maestro", "SEPA", "SWIFT")
 """Products that customers of any bank speak of: nobody's names."""
 TEST, VALIDATION = 0.05, 0.01
@@ -72,7 +79,7 @@ def triage(asked: argparse.Namespace, workspace: Workspace, progress: Progress) 
     contest = Contest(
         suite=make_suite("triage", questions, ("exact",), LONGEST, workspace.blobs),
         tuned=model,
-        prompts={BASE: FOR_BASE.format(intents="\n".join(intents)), TUNED: INSTRUCTION},
+        before={BASE: list(shown(intents)), TUNED: [Message(role="system", content=INSTRUCTION)]},
         marks={"invalid": invalid(intents)},
         limits=(Limit(measure="exact", better_by=0.0, why="tuning has to pay"),),
     )
@@ -126,6 +133,14 @@ def held_out(rows: Iterable[Row], most: int, seed: int) -> list[Question]:
     by_id = {row.id: row for row in rows}
     chosen = (by_id[name] for name in common.drawn(by_id, most, seed))
     return [Question(id=row.id, question=row.messages[1].content, reference=intent(row)) for row in chosen]
+
+
+def shown(intents: Iterable[str]) -> Iterator[Message]:
+    """What the untouched base is told before it is asked."""
+    yield Message(role="system", content=FOR_BASE.format(intents="\n".join(intents)))
+    for text, label in EXAMPLES.items():
+        yield Message(role="user", content=text)
+        yield Message(role="assistant", content=label)
 
 
 def invalid(intents: Iterable[str]) -> Mark:

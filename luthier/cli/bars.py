@@ -68,12 +68,15 @@ def drawing(drawn: Progress) -> Tell:
 def lines(console: Console) -> Tell:
     """Tells a log: a line when a task begins, one every few seconds, one when it is done."""
     told: dict[str, float] = {}
+    finished: set[str] = set()
 
     def tell(task: str, done: int, total: int, /, **figures: float) -> None:
         now = time.monotonic()
-        if not total or (done < total and now - told.get(task, 0.0) < EVERY):
+        early = done < total and now - told.get(task, 0.0) < EVERY
+        if not total or early or (done == total and task in finished):
             return
-        told[task] = now if done < total else 0.0
+        told[task] = now
+        (finished.add if done == total else finished.discard)(task)
         console.print(f"{LABELS.get(task, task)}: {done}/{total} {spelled(figures)}".rstrip())
 
     return tell

@@ -69,7 +69,7 @@ rules:
     why: Somebody who asks for a person gets one.
     patterns: ['\\b(speak|talk)\\b.{0,30}\\b(human|person|agent|somebody)\\b']
     like: [I want to talk to a real person, Please connect me with an employee]
-    unlike: [Who may open an account for another person?]
+    unlike: ['Who may open an account for another person?']
   - id: personal-data-out
     side: output
     action: redact
@@ -78,7 +78,7 @@ rules:
 messages:
   refuse: {en: I cannot help with that.}
   escalate: {en: I am passing you on to a colleague.}
-  abstain: {en: I could not find this in our documents. Shall I pass you on to a colleague?}
+  abstain: {en: 'I could not find this in our documents. Shall I pass you on to a colleague?'}
 """
 
 

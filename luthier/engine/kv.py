@@ -29,34 +29,44 @@ class Piece(NamedTuple):
 
 
 class KeyValues:
-    """Keys and values, per layer (slots, key/value heads H, capacity C, head width D). Grows; never shrinks."""
+    """Keys and values, per layer (slots, key/value heads H, length, head width D).
 
-    def __init__(self, slots: int, heads: int, width: int, layers: int, like: torch.Tensor) -> None:
-        self.slots, self.capacity = slots, 0
-        self.keys = [like.new_zeros(slots, heads, 0, width) for _ in range(layers)]
-        self.values = [like.new_zeros(slots, heads, 0, width) for _ in range(layers)]
+    Takes memory for as many slots and as long ones as were ever needed at once, at most `slots` x `window`.
+    """
+
+    def __init__(self, most: tuple[int, int], heads: int, width: int, layers: int, like: torch.Tensor) -> None:
+        self.most = most
+        self.slots, self.length = 0, 0
+        self.keys = [like.new_zeros(0, heads, 0, width) for _ in range(layers)]
+        self.values = [like.new_zeros(0, heads, 0, width) for _ in range(layers)]
 
     @torch.inference_mode()
-    def reserve(self, length: int) -> None:
-        """Make room for `length` tokens in every slot. Half as much again is taken, so growing stays rare.
+    def reserve(self, slots: int, length: int) -> None:
+        """Make room for `length` tokens in the first `slots` slots, with some to spare, so that growing stays rare.
 
         Zeros, not whatever was there: attention gives unseen places the weight 0, and 0 x NaN is NaN.
         """
-        if length <= self.capacity:
+        if slots <= self.slots and length <= self.length:
             return
-        wanted = max(length, self.capacity * 3 // 2)
-        old, self.capacity = self.capacity, -(-wanted // GROWTH) * GROWTH
+        if slots > self.slots:
+            slots = min(max(slots, 2 * self.slots), self.most[0])
+        if length > self.length:
+            length = min(-(-max(length, self.length * 3 // 2) // GROWTH) * GROWTH, self.most[1])
+        slots, length = max(slots, self.slots), max(length, self.length)
         for tensors in (self.keys, self.values):
             for layer, small in enumerate(tensors):
-                slots, heads, _, width = small.shape
-                tensors[layer] = small.new_zeros(slots, heads, self.capacity, width)
-                tensors[layer][:, :, :old] = small
+                old_slots, heads, old_length, width = small.shape
+                if (old_slots, old_length) != (slots, length):  # else it grew before memory ran out, last time
+                    tensors[layer] = small.new_zeros(slots, heads, length, width)
+                    tensors[layer][:old_slots, :, :old_length] = small
+        self.slots, self.length = slots, length
 
     @torch.inference_mode()
     def copy(self, source: int, target: int, length: int) -> None:
         """The first `length` tokens of one slot also become those of another."""
         if source == target or length == 0:
             return
+        self.reserve(target + 1, length)
         for tensors in (self.keys, self.values):
             for layer in tensors:
                 layer[target, :, :length] = layer[source, :, :length]
@@ -84,7 +94,7 @@ class Step:
 
     def __init__(self, memory: KeyValues, pieces: Sequence[Piece], device: torch.device) -> None:
         self.memory = memory
-        memory.reserve(max(piece.past + piece.new for piece in pieces))
+        memory.reserve(max(one.slot for one in pieces) + 1, max(one.past + one.new for one in pieces))
         positions = [piece.past + n for piece in pieces for n in range(piece.new)]
         self.positions_N = torch.tensor(positions, device=device)
         self.rows = next((n for n, one in enumerate(pieces) if (one.slot, one.new) != (n, 1)), len(pieces))

@@ -44,7 +44,7 @@ class LanguageModel:
         self.dtype, self.device = first.dtype, first.device
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        self.memory = KeyValues(slots, heads, width, config.num_hidden_layers, first)
+        self.memory = KeyValues((slots, window), heads, width, config.num_hidden_layers, first)
 
     @torch.inference_mode()
     def hidden(self, parts: Sequence[Part]) -> torch.Tensor:

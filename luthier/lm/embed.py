@@ -53,7 +53,9 @@ class Embedder:
         vectors_ND = np.zeros((len(texts), self.width), dtype=np.float32)
         if not texts:
             return vectors_ND
-        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_tokens)["input_ids"]
+        # Half a surrogate pair, which JSON can hold, is no letter to the tokenizer.
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        encoded = self.tokenizer(clean, truncation=True, max_length=self.max_tokens)["input_ids"]
         lengths = [len(ids) for ids in encoded]
         for batch in batches(lengths):
             vectors_ND[batch] = self.encode([encoded[place] for place in batch])

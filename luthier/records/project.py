@@ -86,6 +86,8 @@ class EvaluationPart(Value):
     """What the suite is called."""
     questions: tuple[str, ...] = Field(min_length=1)
     """Files of questions, one object a line."""
+    most: int | None = Field(default=None, ge=1)
+    """Ask at most this many, drawn by a keyed hash of their ids: keeps a demonstration short."""
     scorers: tuple[str, ...] = ("facts", "cited", "answers", "abstains", "refuses")
     """How answers are marked: extensions of kind `scorer`."""
     max_tokens: int = 96

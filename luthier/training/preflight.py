@@ -166,14 +166,15 @@ def probe(model: PreTrainedModel, method: Method, items: Sequence[Item], recipe:
             f"before any training the loss is {losses[0]}; its rows are {', '.join(batch.rows)}",
             "fetch the base model again, or use dtype: float32",
         )
-    if still:
-        raise BadConfig(
-            f"{len(still)} trainable tensors do not move, the first is {still[0]}", "choose other lora targets"
-        )
-    if not losses[-1] < losses[0]:
+    if not losses[-1] <= losses[0]:
         raise BadConfig(
             f"on one small batch the loss went from {losses[0]:.3f} to {losses[-1]:.3f} in {PROBE_STEPS} steps",
             f"lower learning_rate (it is {recipe.learning_rate})",
+        )
+    if still:
+        raise BadConfig(
+            f"{len(still)} trainable tensors do not move, the first is {still[0]}",
+            f"choose other lora targets, or raise learning_rate (it is {recipe.learning_rate})",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import accumulate
+from math import floor, log10
 from typing import NamedTuple
 
 from luthier.records.evaluation import Measure
@@ -25,7 +26,7 @@ def curve(losses: Sequence[float], height: int = 220) -> str:
     if not losses:
         return ""
     left, right, top, bottom = 44, 12, 12, 30
-    highest = max(losses) * 1.05
+    highest = max(losses) * 1.05 or 1.0
     smooth = smoothed(losses)
 
     def x(step: float) -> float:
@@ -98,7 +99,8 @@ def smoothed(values: Sequence[float], keep: float = 0.8) -> list[float]:
 
 def nice_ticks(highest: float) -> list[float]:
     """A handful of round numbers from 0 up."""
-    step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 1e9) if highest / s <= 5)
+    unit = 10.0 ** floor(log10(highest))
+    step = next(unit * share for share in (0.2, 0.5, 1, 2) if highest / (unit * share) <= 5)
     return [n * step for n in range(int(highest / step) + 1)]
 
 

@@ -16,6 +16,7 @@ from luthier.evaluation.scorers import Answered
 from luthier.evaluation.suite import make_suite, read_questions
 from luthier.lm.client import Client
 from luthier.lm.pull import folder_digest, local
+from luthier.records.base import sha256
 from luthier.records.evaluation import EvalReport, GatePolicy, Question, Suite, Verdict
 from luthier.records.serving import Trace
 from luthier.records.training import ModelVersion
@@ -31,16 +32,17 @@ def suite(session: Session) -> Suite:
     """The project's suite, kept in the ledger."""
     part = session.project.evaluation
     questions = [question for file in part.questions for question in read_questions(session.root / file)]
-    made = make_suite(part.name, questions, part.scorers, part.max_tokens, session.workspace.blobs)
+    drawn = sorted(questions, key=lambda question: sha256(question.id.encode()))[: part.most]
+    made = make_suite(part.name, drawn, part.scorers, part.max_tokens, session.workspace.blobs)
     session.workspace.ledger.put(made, session.by)
     return made
 
 
 def base_model(session: Session) -> ModelVersion:
     """The untouched base as a model version, so that it can be measured, compared and deployed like any other."""
+    folder = local(session.project.base)
     from luthier.lm.chat import Chat  # loads transformers: only where a base is measured
 
-    folder = local(session.project.base)
     chat = Chat.load(folder)
     model = ModelVersion(
         name=session.project.base,

@@ -26,6 +26,8 @@ Search = Callable[[str, int, str], list[Passage]]
 """(question, how many, language) → passages that a public caller may see, best first."""
 
 ROLE = "scrubbed dialogues"
+ALONE = 0.5
+"""Share of the rows that come without the turns before: most questions are the first of their dialogue."""
 
 
 def ground(
@@ -112,6 +114,8 @@ def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: 
             return None
     # Earlier answers are context: their own passages are not in this prompt, so they could only be learnt by heart.
     history = [m.model_copy(update={"weight": 0}) for m in dialogue.messages[: at - 1] if m.role != "system"]
+    if draw.random() < ALONE:
+        history = []
     asked = [*history, Message(role="user", content=question)]
     prompt = grounding.compose(asked, passages, project.serving.instructions)
     messages = (*prompt, Message(role="assistant", content=answer))

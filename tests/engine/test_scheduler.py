@@ -65,8 +65,8 @@ def test_a_mixed_batch_says_what_each_would_say_alone(
 ) -> None:
     names = [None, *engine.adapters]
     wanted = [
-        (text, names[n % 4], {"max_tokens": 5 + 3 * n, "seed": n, "temperature": n % 2})
-        for n, text in enumerate(TEXTS * 3)
+        (text, names[n % 4], {"max_tokens": 4 + 2 * n, "seed": n, "temperature": n % 2})
+        for n, text in enumerate(TEXTS * 2)
     ]
     expected = [alone(engine, text, name, **asked) for text, name, asked in wanted]
     monkeypatch.setattr(scheduling, "PROMPT_TOKENS", budget)

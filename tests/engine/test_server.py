@@ -199,7 +199,7 @@ def test_a_key_and_a_drain(start: Callable[..., Server], folders: Folders) -> No
         assert http.get("/v1/models").status_code == 401
         http.headers["Authorization"] = "Bearer sk-engine"
         assert http.get("/v1/models").status_code == 200
-        body = HELLO | {"max_tokens": 480, "ignore_eos": True, "stream": True}
+        body = HELLO | {"max_tokens": 200, "ignore_eos": True, "stream": True}
         with http.stream("POST", "/v1/chat/completions", json=body) as reply:
             stream = reply.iter_lines()
             next(stream)

@@ -89,9 +89,8 @@ def test_the_tuned_model_passes_its_gate(demo: tuple[Path, dict[str, Any]]) -> N
 
 def test_each_question_of_the_show_ended_as_it_should(demo: tuple[Path, dict[str, Any]]) -> None:
     folder, made = demo
-    endings = {
-        role: luthier("why", trace, "--project", str(folder))["trace"]["ending"] for role, trace in made["answers"].items()
-    }
+    traces = {role: luthier("why", trace, "--project", str(folder))["trace"] for role, trace in made["answers"].items()}
+    endings = {role: trace["ending"] for role, trace in traces.items()}
     assert endings["answered"] == "answered"
     assert endings["refused"] == "refused"
     assert endings["escalated"] == "escalated"
@@ -153,7 +152,8 @@ def test_an_unmodified_openai_client_chats(demo: tuple[Path, dict[str, Any]]) ->
 def test_one_flipped_byte_is_found(demo: tuple[Path, dict[str, Any]]) -> None:
     folder, made = demo
     assert luthier("audit", "verify", "--project", str(folder))["ok"]
-    blob = next(path for path in (folder / ".luthier" / "blobs").rglob("*") if path.is_file() and path.stat().st_size > 99)
+    files = (path for path in (folder / ".luthier" / "blobs").rglob("*") if path.is_file())
+    blob = next(path for path in files if path.stat().st_size > 99)
     kept = blob.read_bytes()
     os.chmod(blob, 0o644)
     blob.write_bytes(bytes([kept[0] ^ 1]) + kept[1:])

@@ -54,7 +54,11 @@ def labelled(items: tuple[Item, ...]) -> dict[str, torch.Tensor]:
     """The batch as collators for transformers' models make it: attention mask, and labels of -100."""
     length = max(len(item.ids) for item in items)
     shape = (len(items), length)
-    ids, mask, labels = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long), torch.full(shape, -100)
+    ids, mask, labels = (
+        torch.zeros(shape, dtype=torch.long),
+        torch.zeros(shape, dtype=torch.long),
+        torch.full(shape, -100),
+    )
     for b, item in enumerate(items):
         here = torch.tensor(item.ids)
         ids[b, : len(here)], mask[b, : len(here)] = here, 1
@@ -115,7 +119,9 @@ def test_padding_with_the_end_token_does_not_unlearn_it(base: Path) -> None:
     made = ready(make_recipe(base))
     end = made.chat.tokenizer.eos_token_id
     batch = collate(made.items, pad=end)
-    ends = sum(learnt and token == end for item in made.items for token, learnt in zip(item.ids, item.learnt, strict=True))
+    ends = sum(
+        learnt and token == end for item in made.items for token, learnt in zip(item.ids, item.learnt, strict=True)
+    )
     assert int((batch.targets_N == end).sum()) == ends >= len(made.items)
     assert torch.equal(batch.targets_N, collate(made.items, pad=0).targets_N)
 

@@ -130,3 +130,35 @@ def test_two_processes_never_share_a_run(recipe: Recipe, tmp_path: Path) -> None
         ended = train(one)
     assert (ended.code, ended.error["type"]) == (2, "Busy")
     assert "training it already" in ended.error["what"]
+
+
+def test_a_full_disk_costs_no_more_than_the_steps_since_the_checkpoint(
+    recipe: Recipe, unbroken: Left, tmp_path: Path
+) -> None:
+    broken = bench(tmp_path, recipe)
+    ended = train(broken, partial(children.disk_fills_up, 6))
+    assert (ended.code, ended.error["type"]) == (2, "NoRoom")
+    assert "the checkpoint of step 6 could not be written" in ended.error["what"]
+    assert sorted(path.name for path in broken.run.iterdir() if path.is_dir()) == ["step-000003"]
+    assert train(broken).code == 0
+    assert left(broken) == unbroken
+
+
+def test_a_weight_that_becomes_infinite_does_not_reach_a_checkpoint(
+    recipe: Recipe, unbroken: Left, tmp_path: Path
+) -> None:
+    broken = bench(tmp_path, recipe)
+    ended = train(broken, partial(children.goes_infinite, 6))
+    assert (ended.code, ended.error["type"]) == (2, "RunFailed")
+    assert ended.error["what"].startswith("the loss of step 6 is not finite; its rows are train-")
+    assert train(broken).code == 0
+    assert left(broken) == unbroken
+
+
+def test_training_every_weight_goes_on_as_well(base: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(base, lora=None, learning_rate=1e-3, max_steps=5)
+    one, broken = bench(tmp_path / "one", recipe), bench(tmp_path / "broken", recipe)
+    assert train(one).code == 0
+    assert train(broken, partial(children.dies_in_step, 5)).code == KILLED
+    assert train(broken).code == 0
+    assert broken.sha() == one.sha()

@@ -88,6 +88,7 @@ def test_every_event_verb_is_on_the_architecture_page() -> None:
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
         and call.func.attr == "tell"
+        and ast.unparse(call.func.value).endswith("ledger")
         and len(call.args) > 1
         and isinstance(call.args[1], ast.Constant)
         and isinstance(call.args[1].value, str)

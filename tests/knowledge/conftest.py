@@ -19,8 +19,8 @@ from luthier.store.workspace import Workspace
 DOCUMENTS = {
     "cards.md": "---\ntitle: Cards\n---\n# Cards\n\n## Gold\n\nThe Heron Gold card costs 60 EUR per year.\n\n"
     "## Classic\n\nThe Heron Classic card costs 24 EUR per year.\n",
-    "cards-de.md": "---\ntitle: Karten\nlocale: de\n---\n## Gold\n\nDie Heron Gold kostet 60 EUR im Jahr. "
-    "Gebühren für Überweisungen gibt es nicht.\n",
+    "cards-de.md": "---\ntitle: Karten\nlocale: de\n---\n## Gold\n\nDie Heron Gold kostet 60 EUR im Jahr.\n\n"
+    "## Gebühren\n\nGebühren für Überweisungen gibt es nicht.\n",
     "cards-es.md": "---\ntitle: Tarjetas\nlocale: es\n---\n## Gold\n\nLa Heron Gold cuesta 60 EUR al año.\n",
     "branches.md": "# Branches\n\nThe branch at Market Square opens at 09:00 and closes at 17:00.\n",
     "goodwill-internal.md": "---\ntitle: Goodwill\naudience: staff\n---\nStaff may refund a Heron Gold card fee of "

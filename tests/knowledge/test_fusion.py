@@ -28,7 +28,7 @@ def test_of_best_of_nothing() -> None:
 
 def test_a_language_wins_between_translations_and_not_against_the_answer() -> None:
     languages = {1: "en", 2: "de", 3: "de"}
-    scores = preferring({1: 1.0, 2: 0.9, 3: 0.7}, languages, "de")
+    scores = preferring({1: 1.0, 2: 0.95, 3: 0.8}, languages, "de")
     assert scores[2] > scores[1] > scores[3]
     assert max(preferring({1: 1.0}, {1: "de"}, "de").values()) == 1.0
 

@@ -33,7 +33,7 @@ def test_the_record_names_every_document_by_its_bytes(index: IndexVersion, folde
         data = (folder / f"{document.name}.md").read_bytes()
         assert document.digest == sha256(data)
         assert workspace.blobs.get(document.digest) == data
-    assert index.chunks == 7
+    assert index.chunks == 8
     workspace.ledger.put(index)
     assert audit.verify(workspace).ok
 

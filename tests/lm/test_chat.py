@@ -101,7 +101,9 @@ def test_system_message(family: str) -> None:
         assert spans(chat, chat.training_ids(talk)) == learnt_by(family, "B.")
         assert "You are a bank." in chat.text(talk)
         return
-    with pytest.raises(BadData, match=r"refuses the dialogue up to turn 3 \((no system role|only user and assistant)\)"):
+    with pytest.raises(
+        BadData, match=r"refuses the dialogue up to turn 3 \((no system role|only user and assistant)\)"
+    ):
         chat.training_ids(talk)
     with pytest.raises(TemplateError):  # a server has its own words for it
         chat.prompt_ids(talk[:2])
@@ -159,8 +161,9 @@ def test_any_forgery(pieces: list[str]) -> None:
 def test_a_template_that_forgets_earlier_thoughts_is_refused(tmp_path: Path) -> None:
     chat = chat_of(
         tmp_path,
-        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and loop.last %}<think>{% endif %}"
-        "{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{% if m.role == 'assistant' and loop.last %}<think>{% endif %}{{ m.content }}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
     )
     assert len(spans(chat, chat.training_ids(TALK[:2]))) == 1
     with pytest.raises(BadData, match="turn 4 differently once the dialogue goes on"):
@@ -180,9 +183,7 @@ def sentencepiece_like(folder: Path, scheme: str) -> Chat:
     bpe.decoder = decoders.Metaspace(prepend_scheme=scheme)
     letters = sorted({letter for sentence in SENTENCES for letter in f"{sentence}\n"})
     special = ["<unk>", "<s>", "</s>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=special, initial_alphabet=letters, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=letters, show_progress=False)
     bpe.train_from_iterator([f"user\n{sentence}" for sentence in SENTENCES], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     tokenizer.chat_template = (

@@ -80,8 +80,9 @@ class Bench(NamedTuple):
         return self.folder / "runs" / self.order.run
 
     def sha(self) -> str:
-        """sha256 of the adapter that the run has written."""
-        return hashlib.sha256((self.run / "result" / "adapter_model.safetensors").read_bytes()).hexdigest()
+        """sha256 of the weights that the run has written."""
+        (weights,) = (self.run / "result").glob("*.safetensors")
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def bench(folder: Path, recipe: Recipe, rows: Sequence[Row] | None = None, run: str = RUN) -> Bench:

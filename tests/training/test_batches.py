@@ -41,7 +41,9 @@ def test_micro_batches_keep_to_their_tokens(lengths: list[int], most: int) -> No
 @given(LENGTHS, st.integers(16, 600))
 def test_how_a_step_is_cut_does_not_move_rows_between_steps(lengths: list[int], most: int) -> None:
     def rows(micro_tokens: int) -> list[list[int]]:
-        return [sorted(row for micro in step for row in micro) for step in plan(lengths, recipe(micro_tokens=micro_tokens))]
+        return [
+            sorted(row for micro in step for row in micro) for step in plan(lengths, recipe(micro_tokens=micro_tokens))
+        ]
 
     assert rows(most) == rows(16)
 

@@ -101,7 +101,7 @@ def test_a_full_disk_leaves_the_earlier_ones(folder: Path, where: str, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint, where, full)
-    with pytest.raises(NoRoom, match="step 12 could not be written .*No space left"):
+    with pytest.raises(NoRoom, match=r"step 12 could not be written .*No space left"):
         checkpoint.save(folder, 12, state(12), PRINT)
     monkeypatch.undo()
     assert names(folder) == ["step-000006", "step-000009"]

@@ -1,4 +1,4 @@
-"""What the server of the forked runs does once, so that they need not: loads torch, and transformers' and PEFT's tables.
+"""What the server of the forked runs does once, so that they need not: fills transformers' and PEFT's tables.
 
 Imported for its effect, by that server alone.
 """

@@ -19,7 +19,9 @@ def main(how: str, *more: str) -> int:
     end_with_parent()
     match how:
         case "fail":
-            print("loading …\n" + json.dumps(as_dict(GateFailed("it did not pass", "train it longer"))), file=sys.stderr)
+            print(
+                "loading …\n" + json.dumps(as_dict(GateFailed("it did not pass", "train it longer"))), file=sys.stderr
+            )
             return 3
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -16,7 +16,9 @@ from luthier.records.serving import Deployment, ServingPolicy, Trace
 from luthier.records.training import ModelVersion, Recipe, Run
 from luthier.workflows.session import Session
 
-FEES = "---\ntitle: Fees\n---\n## Cards\n\nA second Lark card costs 9 EUR per year. It arrives within five working days.\n"
+FEES = (
+    "---\ntitle: Fees\n---\n## Cards\n\nA second Lark card costs 9 EUR per year. It arrives within five working days.\n"
+)
 POLICY = """\
 name: desk
 rules:
@@ -83,13 +85,18 @@ def moment(kind: str, at: int = 1_700_000_000_000) -> str:
 
 def a_row(question: str, answer: str, line: int = 1, **more: Any) -> Row:
     messages = (Message(role="user", content=question), Message(role="assistant", content=answer))
-    return Row(**({"id": sha256(question.encode())[:16], "split": "train", "source": "desk", "line": line} | more), messages=messages)
+    return Row(
+        **({"id": sha256(question.encode())[:16], "split": "train", "source": "desk", "line": line} | more),
+        messages=messages,
+    )
 
 
 def a_dataset(session: Session, name: str, rows: list[Row], **more: Any) -> DatasetVersion:
     kept = session.workspace.blobs.put_lines(row.body() for row in rows)
     use = SourceUse(name="desk", digest="1" * 64, licence="CC0-1.0", consent="contract", rows=len(rows))
-    made = DatasetVersion(name=name, rows=kept, sources=(use,), counts={"train": len(rows)}, languages={"en": len(rows)}, **more)
+    made = DatasetVersion(
+        name=name, rows=kept, sources=(use,), counts={"train": len(rows)}, languages={"en": len(rows)}, **more
+    )
     session.workspace.ledger.put(made)
     return made
 
@@ -108,13 +115,17 @@ def world(session: Session, outcome: Outcome = "pass") -> World:
     row = a_row("What does a second card cost?", "9 EUR.", metadata={"documents": "fees"})
     dialogues = a_dataset(session, "dialogues", [row], personal={"PERSON": 1})
     document = DocumentVersion(name="fees", title="Fees", digest=blobs.put(FEES.encode()))
-    index = IndexVersion(name="documents", documents=(document,), embedder="all-minilm-l6-v2", chunks=1, folder="indexes/a")
+    index = IndexVersion(
+        name="documents", documents=(document,), embedder="all-minilm-l6-v2", chunks=1, folder="indexes/a"
+    )
     ledger.put(index)
     grounded = (Parent("scrubbed dialogues", dialogues.id), Parent("passages", index.id))
     dataset = a_dataset(session, "dialogues-grounded", [row], made_from=grounded)
     recipe = Recipe(name="lark", base="tiny", learning_rate=1e-3, batch_rows=2)
     ledger.put(recipe)
-    run = Run(id=moment("run"), recipe=recipe.id, dataset=dataset.id, base_digest="b" * 64, machine={"processor": "a & b"})
+    run = Run(
+        id=moment("run"), recipe=recipe.id, dataset=dataset.id, base_digest="b" * 64, machine={"processor": "a & b"}
+    )
     ledger.put(run)
     base = ModelVersion(name="tiny", base="tiny", files={}, **DIGESTS)
     files = {"adapter_model.safetensors": blobs.put(b"weights"), "adapter_config.json": blobs.put(b"{}")}

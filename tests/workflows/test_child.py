@@ -62,7 +62,10 @@ def test_an_error_of_an_earlier_child_is_not_taken_for_that_of_a_later_one(tmp_p
     assert "exit status 1 (KeyError: 'x')" in crashed.what
 
 
-@pytest.mark.parametrize("line", ['{"type": "GateFailed"}', '{"type": broken', "", "plain words", '{"type": "Nothing", "what": "a", "mend": ""}'])
+@pytest.mark.parametrize(
+    "line",
+    ['{"type": "GateFailed"}', '{"type": broken', "", "plain words", '{"type": "Nothing", "what": "a", "mend": ""}'],
+)
 def test_a_last_line_that_is_no_error_of_ours(line: str) -> None:
     error = child.error_in(line)
     assert error is None or (type(error) is LuthierError and error.what == "a")

@@ -69,7 +69,13 @@ def test_a_project_is_read(tmp_path: Path) -> None:
         ("format: csv", "fromat: csv", 9, "data.sources.1.fromat", "format"),
         ("    rank: 4", "    rnak: 4", 13, "training.lora.rnak", "rank"),
         ("  learning_rate:", "  learningrate:", 14, "training.learningrate", "learning_rate"),
-        ("- measure: cited  # 20\n      better_by", "- measure: cited  # 20\n      beter_by", 21, "gate.limits.1.beter_by", "better_by"),
+        (
+            "- measure: cited  # 20\n      better_by",
+            "- measure: cited  # 20\n      beter_by",
+            21,
+            "gate.limits.1.beter_by",
+            "better_by",
+        ),
         ("{documents: documents}", "{documents: documents,\n  passges: 3}", 11, "knowledge.passges", "passages"),
     ],
 )
