@@ -25,7 +25,7 @@ def result(command: list[str], passing: tuple[int, ...] = (0,)) -> dict[str, Any
     done = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in passing:
         sys.exit(f"python -m {' '.join(command)} ended with exit code {done.returncode}: {done.stdout[:500]}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[0])  # an error may follow on a line of its own
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -72,13 +73,12 @@ def main(work: Work, asked: argparse.Namespace) -> int:
 
 @contextmanager
 def opened(folder: Path | None) -> Iterator[Workspace]:
-    """The workspace in `folder`, or one that is gone afterwards."""
-    with (
-        tempfile.TemporaryDirectory(prefix="luthier-") as temporary,
-        Workspace.open(folder or Path(temporary), create=True) as workspace,
-        workspace.lock("an example"),
-    ):
+    """The workspace in `folder`, or one that is gone afterwards, unless something failed: the logs are in it."""
+    place = folder or Path(tempfile.mkdtemp(prefix="luthier-"))
+    with Workspace.open(place, create=True) as workspace, workspace.lock("an example"):
         yield workspace
+    if not folder:
+        shutil.rmtree(place)
 
 
 def recipe(asked: argparse.Namespace, **fields: Any) -> Recipe:

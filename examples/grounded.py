@@ -91,10 +91,11 @@ def grounded(asked: argparse.Namespace, workspace: Workspace, progress: Progress
     dataset = common.dataset(workspace, rows, name="grounded", sources=(source,), seed=asked.seed)
     recipe = common.recipe(asked, name="grounded", max_length=asked.max_length, too_long="drop")
     model, run = common.train(workspace, recipe, dataset.id, progress)
+    told = [Message(role="system", content=INSTRUCTION)]
     contest = Contest(
         suite=make_suite("grounded", held_out(paragraphs, asked), ("answers",), LONGEST, workspace.blobs),
         tuned=model,
-        before=dict.fromkeys((BASE, TUNED), [Message(role="system", content=INSTRUCTION)]),
+        before={BASE: told, TUNED: told},
         marks={"exact": exact, "f1": f1},
         limits=(Limit(measure="f1", better_by=0.0, why="tuning has to pay"),),
     )

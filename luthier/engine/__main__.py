@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -11,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from luthier.errors import BadConfig, Busy, LuthierError
+from luthier.errors import BadConfig, Busy, LuthierError, as_dict
 from luthier.lm.pull import local
-from luthier.process import end_with_parent
+from luthier.process import MARK, end_with_parent
 
 
 def flags() -> argparse.ArgumentParser:
@@ -104,12 +105,13 @@ def serve(given: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, else that of the error, which is told in one sentence."""
+    child = MARK in os.environ
     end_with_parent()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
         serve(flags().parse_args(arguments))
     except LuthierError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(json.dumps(as_dict(error)) if child else error, file=sys.stderr)  # noqa: T201
         return error.exit_code
     return 0
 

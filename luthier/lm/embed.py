@@ -82,7 +82,7 @@ def batches(lengths: Sequence[int], most: int = BATCH_TOKENS) -> Iterator[list[i
         # Sorted upwards: the newest is the longest, and the width of the padded batch.
         if (here - cuts[-1] + 1) * lengths[order[here]] > most:
             cuts.append(here)
-    yield from (order[start:end] for start, end in pairwise([*cuts, len(order)]))
+    yield from (order[start:end] for start, end in pairwise([*cuts, len(order)]) if start < end)
 
 
 def pools_first_token(folder: Path) -> bool:

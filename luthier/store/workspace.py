@@ -58,7 +58,9 @@ class Workspace:
                 make_keys(folder)
                 return cls._open(folder, ledger_url, blobs_url, create=True)
         if not folder.is_dir() or not (ledger_url or (folder / "ledger.db").is_file()):
-            raise BadConfig(f"{folder} is not a Luthier workspace", "create one with: luthier init")
+            raise BadConfig(
+                f"{folder} is not a Luthier workspace", "`luthier data build` makes one beside luthier.yaml"
+            )
         return cls._open(folder, ledger_url, blobs_url, create=False)
 
     @classmethod

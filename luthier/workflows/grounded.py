@@ -26,7 +26,7 @@ Search = Callable[[str, int, str], list[Passage]]
 """(question, how many, language) → passages that a public caller may see, best first."""
 
 ROLE = "scrubbed dialogues"
-ALONE = 0.5
+ALONE = 0.75
 """Share of the rows that come without the turns before: most questions are the first of their dialogue."""
 
 

@@ -97,6 +97,7 @@ def test_a_run_beside_its_baseline(workspace: Workspace, suite: Suite) -> None:
         "milliseconds": 0.0,
         "tokens": 5,
         "trace": None,
+        "draft": "",
         "scores": {"facts": 1.0, "answers": 1.0},
     }
 

@@ -20,10 +20,10 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from luthier.lm.pull import pulled
+from luthier.lm.pull import home
 
 NEEDED = ("smollm2-135m-instruct", "all-minilm-l6-v2", "en-core-web-sm")
-missing = [name for name in NEEDED if not pulled(name).is_dir()]
+missing = [name for name in NEEDED if not (home() / name).is_dir()]
 pytestmark = [
     pytest.mark.timeout(1500),
     pytest.mark.skipif(bool(missing), reason=f"these models are not pulled: {', '.join(missing)}"),
@@ -145,7 +145,7 @@ def test_an_unmodified_openai_client_chats(demo: tuple[Path, dict[str, Any]]) ->
         assert said
         streamed = client.chat.completions.create(model="support", messages=asked, stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices) == said
-        with pytest.raises(Exception, match="401|key"):
+        with pytest.raises(Exception, match=r"401|key"):
             OpenAI(base_url=url, api_key="sk-wrong").models.list()
 
 

@@ -28,7 +28,7 @@ TEXT = {
     "",
 }
 OPEN = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX|HA" + r"CK)\b|NotImplemented" + r"Error")
-PLACES = re.compile(r"(?<![\w./:<-])/(work|root|tmp|home|farm|opt)/[\w.]")
+PLACES = re.compile(r"(?<![\w./:<-])/(work|root|tmp|farm|opt)/[\w.]")
 """Folders of somebody's machine. A path inside a URL, or a relative one, is none."""
 HOSTS = re.compile(
     r"(?i)\b(files\.)?python" + r"hosted\.org|\bpypi\.(org|io)|\bindex-url\b.*https?:|\bregistry\.npm" + r"js\.org"
