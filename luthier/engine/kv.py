@@ -37,6 +37,7 @@ class KeyValues:
     def __init__(self, most: tuple[int, int], heads: int, width: int, layers: int, like: torch.Tensor) -> None:
         self.most = most
         self.slots, self.length = 0, 0
+        self.dtype = like.dtype
         self.keys = [like.new_zeros(0, heads, 0, width) for _ in range(layers)]
         self.values = [like.new_zeros(0, heads, 0, width) for _ in range(layers)]
 
@@ -86,7 +87,7 @@ class Look(NamedTuple):
     start: int
     end: int
     length: int
-    seen: torch.Tensor
+    bias_NT: torch.Tensor
 
 
 class Step:
@@ -102,11 +103,12 @@ class Step:
         if self.rows:
             self.longest = max(positions[: self.rows]) + 1
             self.rows_B = torch.arange(self.rows, device=device)
-            seen_BT = torch.arange(self.longest, device=device) <= self.positions_N[: self.rows, None]
-            self.seen_B11T = seen_BT[:, None, None, :]
+            bias_BT = causal(self.positions_N[: self.rows], self.longest, memory.dtype)
+            self.bias_B11T = bias_BT[:, None, None, :]
         self.placed = place(pieces[self.rows :], self.rows)
         block = BLOCK if device.type == "cpu" else 1 << 30
-        self.looks = [look for piece, start in self.placed for look in blocks(piece, start, block, device)]
+        like = self.positions_N.new_empty(0, dtype=memory.dtype)
+        self.looks = [look for piece, start in self.placed for look in blocks(piece, start, block, like)]
 
 
 def place(pieces: Sequence[Piece], start: int) -> list[tuple[Piece, int]]:
@@ -118,16 +120,21 @@ def place(pieces: Sequence[Piece], start: int) -> list[tuple[Piece, int]]:
     return placed
 
 
-def blocks(piece: Piece, start: int, block: int, device: torch.device) -> list[Look]:
-    """A piece cut into blocks of queries. Each token sees everything before it, and itself."""
+def blocks(piece: Piece, start: int, block: int, like: torch.Tensor) -> list[Look]:
+    """A piece cut into blocks of queries."""
     looks = []
     for first in range(0, piece.new, block):
         last = min(first + block, piece.new)
+        positions_N = torch.arange(piece.past + first, piece.past + last, device=like.device)
         length = piece.past + last
-        own_N1 = torch.arange(piece.past + first, length, device=device)[:, None]
-        seen_NT = torch.arange(length, device=device) <= own_N1
-        looks.append(Look(piece.slot, start + first, start + last, length, seen_NT))
+        looks.append(Look(piece.slot, start + first, start + last, length, causal(positions_N, length, like.dtype)))
     return looks
+
+
+def causal(positions_N: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
+    """What is added to the scores (N, length): 0 for a token itself and those before it, -inf for those after it."""
+    unseen_NT = torch.arange(length, device=positions_N.device) > positions_N[:, None]
+    return torch.zeros(unseen_NT.shape, dtype=dtype, device=positions_N.device).masked_fill_(unseen_NT, -torch.inf)
 
 
 def attend(
@@ -147,7 +154,7 @@ def attend(
             query[:, :, look.start : look.end],
             keys[look.slot, None, :, : look.length],
             values[look.slot, None, :, : look.length],
-            attn_mask=look.seen,
+            attn_mask=look.bias_NT,
             scale=scale,
             enable_gqa=heads != keys.shape[1],
         )
@@ -173,7 +180,7 @@ def attend_rows(
         query_HBD.transpose(0, 1).reshape(rows, shared, heads // shared, width),
         keys[:rows, :, : step.longest],
         values[:rows, :, : step.longest],
-        attn_mask=step.seen_B11T,
+        attn_mask=step.bias_B11T,
         scale=scale,
     )
     return out_BHGD.reshape(rows, heads, width)

@@ -49,6 +49,8 @@ def found(spelling: str) -> re.Pattern[str]:
     A word may go on (`day` is found in `days`) but not begin earlier (`able` is not found in `unable`).
     """
     tokens = TOKEN.findall(plain(spelling))
+    if not tokens:  # neither a word nor a figure: it is found as it stands
+        return re.compile(re.escape(plain(spelling).strip()))
     pattern = ""
     for before, token in zip(["", *tokens], tokens, strict=False):
         apart = r"\s+" if before[-1:].isdigit() and token[0].isdigit() else r"\s*"
