@@ -72,8 +72,8 @@ def serve(given: argparse.Namespace) -> None:
     from luthier.engine.server import app
 
     transformers_logging.disable_progress_bar()
-    if given.threads > 0:
-        torch.set_num_threads(given.threads)
+    threads = given.threads if given.threads > 0 else torch.get_num_threads()
+    torch.set_num_threads(1)  # this thread loads and answers HTTP; the scheduler's computes
     engine = Engine(
         Settings(
             base=given.base,
@@ -83,6 +83,7 @@ def serve(given: argparse.Namespace) -> None:
             dtype=given.dtype,
             slots=given.max_running,
             window=given.max_model_len,
+            threads=threads,
         )
     )
     try:

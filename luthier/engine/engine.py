@@ -39,6 +39,8 @@ class Settings(NamedTuple):
     dtype: DType = "auto"
     slots: int = 16
     window: int | None = None
+    threads: int = 1
+    """Processor threads of the scheduler; nothing else computes."""
 
 
 class Engine:
@@ -60,7 +62,7 @@ class Engine:
         for name, folder in settings.adapters:
             self.load_adapter(name, folder)
         self.metrics = Metrics(self.name)
-        self.scheduler = Scheduler(self.model, self.decode, self.chat.stop_ids, self.metrics)
+        self.scheduler = Scheduler(self.model, self.decode, self.chat.stop_ids, self.metrics, settings.threads)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Ids as text, the markers of turns left out."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from starlette.applications import Starlette
@@ -39,6 +40,9 @@ from luthier.errors import LuthierError, RunFailed
 MOST_BYTES = 16 * 1024 * 1024
 TEXTS_AT_ONCE = 32  # a long list of texts to embed lets others in between
 OPEN = ("/health", "/metrics", "/version")
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def app(engine: Engine, key: str = "") -> Starlette:
@@ -76,7 +80,6 @@ class Routes:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.embedding = asyncio.Lock()
 
     async def chat(self, request: Request) -> Response:
         return await self.generate(request, chat=True)
@@ -105,12 +108,15 @@ class Routes:
         vectors = [np.zeros((0, embedder.width), dtype=np.float32)]
         tokens = 0
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            async with self.embedding:
-                few = texts[start : start + TEXTS_AT_ONCE]
-                vectors.append(await run_in_threadpool(embedder, few))
-                tokens += sum(len(ids) for ids in embedder.tokenizer(few)["input_ids"])
+            few = texts[start : start + TEXTS_AT_ONCE]
+            vectors.append(await self.errand(embedder, few))
+            tokens += sum(len(ids) for ids in embedder.tokenizer(few)["input_ids"])
         name = body.model or self.engine.embedder_name
         return JSONResponse(replies.embeddings(np.concatenate(vectors), name, tokens, body.encoding_format))
+
+    async def errand(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have something computed by the scheduler's thread, and wait for it."""
+        return await asyncio.wrap_future(self.engine.scheduler.errand(partial(work, *args, **kwargs)))
 
     async def models(self, _: Request) -> Response:
         return JSONResponse({"object": "list", "data": self.engine.models()})
@@ -124,7 +130,7 @@ class Routes:
 
     async def load(self, request: Request) -> Response:
         body = parse(LoadBody, await read(request))
-        made = await run_in_threadpool(
+        made = await self.errand(
             self.engine.load_adapter, body.lora_name, Path(body.lora_path), replace=body.load_inplace
         )
         note = "" if made.stamped else f" Note: {unstamped(made)}."

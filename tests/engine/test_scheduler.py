@@ -155,3 +155,11 @@ def test_an_adapter_that_overflows_harms_nobody_else(engine: Engine, tmp_path: P
             answer.wait()
             assert answer.tokens == tokens
     assert all(bool(layer.isfinite().all()) for layer in engine.model.memory.values)
+
+
+def test_an_errand_runs_on_the_scheduler_thread_between_passes(engine: Engine) -> None:
+    _, answer = ask(engine, TEXTS[0], max_tokens=100)
+    assert engine.scheduler.errand(threading.current_thread).result(20) is engine.scheduler.thread
+    with pytest.raises(MemoryError):
+        engine.scheduler.errand(lambda: (_ for _ in ()).throw(MemoryError())).result(20)
+    assert answer.wait().finish == "length"
