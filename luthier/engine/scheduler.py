@@ -3,10 +3,7 @@
 Continuous batching (Yu et al. 2022, Orca) with prompts read in chunks beside the answers that speak (Agrawal et al.
 2024, arXiv:2403.02310): each pass gives every speaking answer one more token and fills up with prompt tokens. A pass
 costs what its arithmetic costs, so the few speaking tokens come nearly free, and nobody waits for a long prompt.
-
-Whatever else needs tensors (embedding, reading an adapter) runs here too, as an errand between two passes. A second
-thread with an OpenMP team of its own would outnumber the processors; libgomp then lets idle workers sleep instead of
-spin, and every pass takes half as long again.
+Whatever else needs tensors runs here too, between two passes (`errands`).
 """
 
 from __future__ import annotations
@@ -16,16 +13,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Condition, Thread
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
+from luthier.engine.errands import Errands
 from luthier.engine.metrics import Metrics
 from luthier.engine.model import LanguageModel, Part
 from luthier.engine.rows import Delta, Finish, Job, Row, Table
 from luthier.engine.sampling import Scored, choose_all, generator, score
 from luthier.engine.text import Speech
-from luthier.errors import Busy, LuthierError, RunFailed, Unavailable
+from luthier.errors import Busy, RunFailed, Unavailable
 
 PROMPT_TOKENS = 256  # per pass: more would make the speaking answers wait, fewer would leave the processor idle
 SCORED_AT_ONCE = 64  # rows of logits of an echoed prompt: a vocabulary wide each
@@ -47,7 +45,7 @@ class Scheduler:
     ) -> None:
         self.model, self.decode, self.stop_ids, self.metrics = model, decode, stop_ids, metrics
         self.threads = threads
-        self.errands: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self.errands = Errands()
         self.table = Table(model.slots, model.memory.copy)
         self.waiting: deque[Job] = deque()
         self.news = Condition()
@@ -80,13 +78,11 @@ class Scheduler:
 
     def errand(self, work: Callable[[], T]) -> Future[T]:
         """Have `work` done between two passes. Raises Unavailable after the end."""
-        done: Future[T] = Future()
         with self.news:
             if not self.alive:
                 raise Unavailable("the engine is shutting down", "ask again in a moment")
-            self.errands.append((work, done))
             self.news.notify()
-        return done
+            return self.errands.add(work)
 
     @torch.inference_mode()
     def run(self) -> None:
@@ -97,21 +93,12 @@ class Scheduler:
                 with self.news:
                     self.news.wait_for(lambda: not self.running or self.waiting or self.table.live or self.errands)
                 if self.errands:
-                    self.run_errand(*self.errands.popleft())
+                    self.errands.run_next()
                 if self.running:
                     self.turn()
         finally:
             self.running = False
             self.fail(RunFailed("the engine stopped before the answer was whole", "ask again"))
-
-    def run_errand(self, work: Callable[[], T], done: Future[T]) -> None:
-        """Do one errand; what it raises is for whoever asked."""
-        if not done.set_running_or_notify_cancel():
-            return
-        try:
-            done.set_result(work())
-        except (LuthierError, RuntimeError, MemoryError, ValueError, OSError) as error:
-            done.set_exception(error)
 
     def turn(self) -> None:
         """One pass through the model. What the machine cannot do fails the answers in it, not the server."""
@@ -239,8 +226,7 @@ class Scheduler:
             with self.news:
                 jobs += self.waiting
                 self.waiting.clear()
-                for _, done in self.errands:
-                    done.cancel()
+                self.errands.cancel()
         for job in jobs:
             self.metrics.failed()
             job.tell(Delta(error=error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -47,7 +47,7 @@ class TrainingSettings(Value):
     """Stop after this many steps, whatever `epochs` says."""
     batch_rows: int | Literal["auto"] = "auto"
     """Rows per step, accumulated over as many micro-batches as `micro_tokens` asks for."""
-    micro_tokens: int = Field(default=2048, ge=16)
+    micro_tokens: Annotated[int, Field(ge=16)] | Literal["auto"] = "auto"
     """Most tokens (padding included) that go through the model at once."""
     max_length: int = Field(default=1024, ge=16)
     """Longest row in tokens."""

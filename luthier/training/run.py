@@ -55,7 +55,7 @@ def execute(workspace: Workspace, order: Order, progress: Progress = silent) -> 
     dataset = ledger.get(order.dataset, DatasetVersion)
     rows = list(read_rows(workspace, dataset, "train"))
     asked = ledger.get(order.recipe, Recipe)
-    resolved = resolve(asked, len(rows), has_fast_bfloat16())
+    resolved = resolve(asked, len(rows), fast_bfloat16=has_fast_bfloat16(), gpu=torch.cuda.is_available())
     recipe = resolved.recipe
     base = local(recipe.base)
     method: Method = plugins.find("method", recipe.method)

@@ -14,7 +14,7 @@ class Resolved(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def resolve(recipe: Recipe, rows: int, fast_bfloat16: bool) -> Resolved:
+def resolve(recipe: Recipe, rows: int, *, fast_bfloat16: bool, gpu: bool = False) -> Resolved:
     """`recipe` for a dataset of `rows` training rows on this machine."""
     chosen: dict[str, object] = {}
     reasons: list[str] = []
@@ -28,6 +28,12 @@ def resolve(recipe: Recipe, rows: int, fast_bfloat16: bool) -> Resolved:
         size = 4 if rows < 600 else 8 if rows < 4000 else 32
         chosen["batch_rows"] = size
         reasons.append(f"batch_rows {size}: {rows} rows make {max(rows // size, 1)} steps an epoch")
+    if recipe.micro_tokens == "auto":
+        # Measured on two cores: 2048 tokens run a fifth slower than 768 and take twice the memory.
+        tokens = 8192 if gpu else 768
+        chosen["micro_tokens"] = tokens
+        why = "a GPU wants large products" if gpu else "small batches pad less and stay in the processor's caches"
+        reasons.append(f"micro_tokens {tokens}: {why}")
     if recipe.dtype == "auto":
         chosen["dtype"] = "bfloat16" if fast_bfloat16 else "float32"
         native = "multiplies" if fast_bfloat16 else "does not multiply"

@@ -34,3 +34,10 @@ def test_an_adapter_takes_ten_times_the_rate() -> None:
 @pytest.mark.parametrize(("fast", "dtype"), [(True, "bfloat16"), (False, "float32")])
 def test_the_machine_decides_the_precision(fast: bool, dtype: str) -> None:
     assert resolve(make_recipe(Path("base"), dtype="auto"), 20, fast_bfloat16=fast).recipe.dtype == dtype
+
+
+@pytest.mark.parametrize(("gpu", "tokens"), [(True, 8192), (False, 768)])
+def test_the_machine_decides_what_goes_through_at_once(gpu: bool, tokens: int) -> None:
+    resolved = resolve(make_recipe(Path("base"), micro_tokens="auto"), 20, fast_bfloat16=False, gpu=gpu)
+    assert resolved.recipe.micro_tokens == tokens
+    assert resolved.reasons[0].startswith(f"micro_tokens {tokens}: ")
