@@ -13,7 +13,7 @@ from typing import Any
 
 from luthier.errors import UnknownName
 
-KINDS = ("source", "detector", "scrubber", "method", "scorer", "guard", "retriever", "tool", "engine")
+KINDS = ("source", "scrubber", "method", "scorer")
 
 
 @cache

@@ -35,11 +35,6 @@ KINDS = {
     "scrubber": "takes personal data out: made without arguments; `dialogue(texts, language)` gives the texts back",
     "method": "what training learns: `prepare`, `collate` and `loss`",
     "scorer": "marks an answer: `scorer(question, answer)` gives a share of 1, or None where it does not apply",
-    "detector": "kept free for finders of one type of personal data; no room asks for it yet",
-    "guard": "kept free for checks of a text on its way in or out; no room asks for it yet",
-    "retriever": "kept free for other searches than the built-in one; no room asks for it yet",
-    "tool": "kept free for functions that a model may call; no room asks for it yet",
-    "engine": "kept free for other inference servers; one that speaks the engine contract works by its URL",
 }
 FILES: tuple[tuple[str, str, type[Value]], ...] = (
     (

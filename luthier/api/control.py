@@ -32,7 +32,7 @@ def routes(session: Session, desk: Desk) -> list[Route]:
             body = await body_of(request)
             return await anyio.to_thread.run_sync(partial(endpoint, session, desk, request, body, caller))
 
-        return Route(path, guarded(desk, handle), methods=[method])
+        return Route(path, guarded(desk, handle, right=None), methods=[method])
 
     return [
         Route("/health", health, methods=["GET"]),
@@ -68,6 +68,7 @@ def read_why(session: Session, _desk: Desk, request: Request, _body: bytes, call
 
 def give_feedback(session: Session, desk: Desk, _request: Request, body: bytes, caller: Principal) -> Response:
     """POST /luthier/v1/feedback {answer, rating?, comment?, correction?}: what a caller thinks of their answer."""
+    require(caller, "chat")
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:

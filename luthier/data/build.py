@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from luthier import __version__, plugins
 from luthier.data.dedupe import row_id, same_key
-from luthier.data.language import guess
 from luthier.data.quarantine import Quarantined, check, excerpt_of
 from luthier.data.raw import Raw
 from luthier.data.sources import Extra, Source, opened
@@ -24,6 +23,7 @@ from luthier.data.split import split_of
 from luthier.data.texts import texts_of, with_texts
 from luthier.data.workers import CHUNK, scrubbed, work
 from luthier.errors import BadData
+from luthier.lm.language import language_of
 from luthier.progress import Progress, silent
 from luthier.records.base import Parent
 from luthier.records.data import DatasetVersion, Row, Scrubbed, Split
@@ -104,7 +104,7 @@ class Gathered:
         def texts() -> Iterator[list[tuple[list[str], str]]]:
             for chunk in chunked(dialogues(sources), CHUNK):
                 read.append(chunk)
-                yield [(texts_of(raw), language_of(raw)) for _, raw in chunk]
+                yield [(texts_of(raw), spoken_in(raw)) for _, raw in chunk]
 
         done = 0
         for results in scrubbed(texts(), self.part.scrubber, self.part.allow, total):
@@ -132,14 +132,14 @@ class Gathered:
         split = split_of(raw.metadata.get("dialogue") or name, self.part.validation, self.part.test, self.part.seed)
         self.used[source] += 1
         self.splits[split] += 1
-        self.languages[language_of(raw)] += 1
+        self.languages[spoken_in(raw)] += 1
         return Row(
             id=name,
             split=split,
             source=source,
             line=raw.line,
             messages=messages,
-            language=language_of(raw),
+            language=spoken_in(raw),
             metadata=metadata,
         )
 
@@ -162,9 +162,9 @@ def excerpted(refused: Sequence[Quarantined], part: DataPart) -> Iterator[dict[s
             yield excerpt_of(line, text)
 
 
-def language_of(raw: Raw) -> str:
+def spoken_in(raw: Raw) -> str:
     """The language that the source names, else the one that the words look like."""
-    return raw.language or guess("\n".join(message.content for message in raw.messages))
+    return raw.language or language_of("\n".join(message.content for message in raw.messages))
 
 
 def chunked(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:

@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from luthier.data.language import guess
 from luthier.data.placeholders import Draft
 from luthier.data.recognisers.hit import Hit
 from luthier.data.spans import normal, settle, subject_key
 from luthier.errors import Missing
+from luthier.lm.language import language_of
 from luthier.lm.pull import local
 from luthier.records.data import Found, Scrubbed
 
@@ -76,7 +76,7 @@ class PresidioScrubber:
 
     def find(self, text: str, language: str = "") -> list[Found]:
         """The personal data in one text, in order, without overlaps."""
-        spans = settle(text, self.hits([text], language or guess(text))[0])
+        spans = settle(text, self.hits([text], language or language_of(text))[0])
         return [Found(start, end, kind, text[start:end]) for start, end, kind in spans]
 
     def dialogue(self, texts: Sequence[str], language: str = "") -> list[Scrubbed]:
@@ -86,7 +86,7 @@ class PresidioScrubber:
     def dialogues(self, batch: Sequence[tuple[Sequence[str], str]]) -> list[list[Scrubbed]]:
         """Several dialogues, each with its language, through the model together: the same results, sooner."""
         drafts = [Draft(texts) for texts, _ in batch]
-        languages = [language or guess("\n".join(texts)) for texts, language in batch]
+        languages = [language or language_of("\n".join(texts)) for texts, language in batch]
         while waiting := [(number, place) for number, draft in enumerate(drafts) for place in draft.waiting()]:
             for language in sorted({languages[number] for number, _ in waiting}):
                 here = [(number, place) for number, place in waiting if languages[number] == language]

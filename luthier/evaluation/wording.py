@@ -13,8 +13,8 @@ GROUPED = re.compile(r"(?<![\d.,])(?<!\d )([1-9]\d{0,2})([.,' ])(\d{3}(?:\2\d{3}
 """Thousands apart: 1,234 or 1.234.567,89. Three digits behind one sign are thousands, unless a 0 leads: 0.125."""
 DECIMAL = re.compile(r"(?<![\d.,])(\d+)[.,](\d+)(?!\d|[.,]\d)")
 TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|\S")
-DECORATION = re.compile(r"\s*\[\d+\]|[*_`]")
-"""Citation markers, and emphasis in Markdown."""
+DECORATION = re.compile(r"\s*\[\d+\]|[*`]|(?<![^\W_])_+|_+(?![^\W_])")
+"""Citation markers, and emphasis in Markdown: `_` around a word, not the one in `card_arrival`."""
 ONE_SIGN = str.maketrans({"’": "'", "‘": "'", "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-"})
 
 

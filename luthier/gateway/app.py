@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route as Path
 
-from luthier.access import Principal, require
+from luthier.access import Principal, Right, require
 from luthier.errors import LuthierError
 from luthier.gateway import failures, replies
 from luthier.gateway.desk import Desk
@@ -49,8 +49,9 @@ def application(desk: Desk) -> Starlette:
     return Starlette(routes=routes(desk), exception_handlers=HANDLERS)
 
 
-def guarded(desk: Desk, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """`endpoint` behind the key check, with errors in OpenAI's shape and a request id on whatever comes out."""
+def guarded(desk: Desk, endpoint: Endpoint, right: Right | None = "chat") -> Callable[[Request], Awaitable[Response]]:
+    """`endpoint` for who holds a key with that `right` (None: any key), with errors in OpenAI's shape and a request id
+    on whatever comes out."""
 
     async def handle(request: Request) -> Response:
         try:
@@ -58,7 +59,8 @@ def guarded(desk: Desk, endpoint: Endpoint) -> Callable[[Request], Awaitable[Res
             if caller is None:
                 response: Response = failures.unknown_key()
             else:
-                require(caller, "chat")
+                if right:
+                    require(caller, right)
                 response = await endpoint(request, caller)
         except LuthierError as error:
             response = failures.failure(error)

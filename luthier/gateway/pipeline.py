@@ -20,7 +20,6 @@ from luthier.gateway.desk import Desk
 from luthier.gateway.exchange import Exchange
 from luthier.gateway.failures import TooSlow
 from luthier.gateway.grounded import grounded, says_not_found, whole_sentences
-from luthier.gateway.language import language_of
 from luthier.gateway.nearness import nearness, pieces
 from luthier.gateway.personal import black_out, personal, stands_in
 from luthier.gateway.plain import visible
@@ -29,6 +28,7 @@ from luthier.gateway.recorded import trace_of
 from luthier.gateway.requests import MOST_CHARACTERS, Asked
 from luthier.lm.client import Reply
 from luthier.lm.grounding import TURNS_KEPT, compose
+from luthier.lm.language import language_of
 from luthier.records.base import happening_id
 from luthier.records.data import Found, Message
 from luthier.records.knowledge import Passage

@@ -76,6 +76,12 @@ def entries() -> dict[str, Entry]:
     return {name: Entry(name=name, **fields) for name, fields in yaml.safe_load(text).items()}
 
 
+def licence_of(model: str) -> str:
+    """The licence of a base's weights; empty for a folder, which says nothing of it."""
+    known = entries().get(model)
+    return known.licence if known else ""
+
+
 def entry(name: str) -> Entry:
     """The model called `name`. Raises UnknownName with the nearest name, or the whole list where none is near."""
     known = entries()

@@ -68,8 +68,7 @@ def check(model: PreTrainedModel | PeftModel, folder: Path, items: Sequence[Item
         raise RunFailed(
             f"the written files differ from the trained model by {difference:.2g}", "report this as a fault"
         )
-    stopped = sum(stops(model, item, chat) for item in chosen)
-    return Checks(difference, stopped / len(chosen))
+    return Checks(difference, stopping(model, chosen, chat))
 
 
 def logits(model: PreTrainedModel | PeftModel, item: Item) -> torch.Tensor:
@@ -80,10 +79,15 @@ def logits(model: PreTrainedModel | PeftModel, item: Item) -> torch.Tensor:
     return out
 
 
-def stops(model: PreTrainedModel | PeftModel, item: Item, chat: Chat) -> bool:
-    """Whether the model, given the prompt of `item`, ends its answer by itself."""
-    prompt = torch.tensor([item.ids[: item.learnt.index(True)]], device=model.device)
+def stopping(model: PreTrainedModel | PeftModel, items: Sequence[Item], chat: Chat) -> float:
+    """Share of `items` whose prompt the model, decoding greedily, gives an answer that ends by itself."""
+    prompts = [item.ids[: item.learnt.index(True)] for item in items]
+    width = max(map(len, prompts))
+    pad = min(chat.stop_ids)
+    ids_BT = torch.tensor([[pad] * (width - len(ids)) + ids for ids in prompts], device=model.device)
+    mask_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=model.device)
     settings = copy.deepcopy(model.generation_config)
-    settings.update(max_new_tokens=LONGEST_ANSWER, do_sample=False, eos_token_id=sorted(chat.stop_ids), use_cache=True)
-    answer = model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), generation_config=settings)
-    return int(answer[0, -1]) in chat.stop_ids
+    settings.update(max_new_tokens=LONGEST_ANSWER, do_sample=False, use_cache=True)
+    settings.update(eos_token_id=sorted(chat.stop_ids), pad_token_id=pad)
+    answers_BT = model.generate(input_ids=ids_BT, attention_mask=mask_BT, generation_config=settings)[:, width:]
+    return sum(not chat.stop_ids.isdisjoint(answer) for answer in answers_BT.tolist()) / len(items)

@@ -21,7 +21,7 @@ from luthier.progress import Progress
 from luthier.records.training import Recipe
 from luthier.store.files import replacing, sync
 from luthier.training import checkpoint
-from luthier.training.batches import Step, plan
+from luthier.training.batches import Step, micro_batches, plan
 from luthier.training.method import Item, Method
 from luthier.training.optimiser import Optimiser, rate_at
 
@@ -123,8 +123,10 @@ def mean_loss(work: Work, items: Sequence[Item]) -> float | None:
     """Loss per learnt token over `items`, or None where there are none."""
     work.model.eval()
     total, terms = 0.0, 0
-    for item in items:
-        loss = work.method.loss(work.model, work.method.collate([item], work.pad))
+    assert isinstance(work.recipe.micro_tokens, int)
+    lengths = [len(item.ids) for item in items]
+    for micro in micro_batches(range(len(items)), lengths, work.recipe.micro_tokens):
+        loss = work.method.loss(work.model, work.method.collate([items[i] for i in micro], work.pad))
         total, terms = total + float(loss.total), terms + loss.terms
     return total / terms if terms else None
 

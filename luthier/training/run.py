@@ -17,6 +17,7 @@ import torch
 from luthier import __version__, plugins
 from luthier.errors import BadConfig, LuthierError, NoRoom, as_dict
 from luthier.lm import adapters
+from luthier.lm.catalogue import licence_of
 from luthier.lm.chat import Chat
 from luthier.lm.load import has_fast_bfloat16, load_model
 from luthier.lm.pull import folder_digest, local
@@ -96,6 +97,7 @@ def carry_out(workspace: Workspace, run: Run, name: str, method: Method, progres
         name=name,
         base=recipe.base,
         base_digest=run.base_digest,
+        base_licence=licence_of(recipe.base),
         template_digest=chat.template_digest,
         tokenizer_digest=chat.tokenizer_digest,
         files={path.name: workspace.blobs.put_file(path) for path in sorted(folder.iterdir())},

@@ -14,6 +14,7 @@ from luthier.errors import Missing, Unavailable
 from luthier.evaluation import gate, run
 from luthier.evaluation.scorers import Answered
 from luthier.evaluation.suite import make_suite, read_questions
+from luthier.lm.catalogue import licence_of
 from luthier.lm.client import Client
 from luthier.lm.pull import folder_digest, local
 from luthier.records.base import sha256
@@ -48,6 +49,7 @@ def base_model(session: Session) -> ModelVersion:
         name=session.project.base,
         base=session.project.base,
         base_digest=folder_digest(folder),
+        base_licence=licence_of(session.project.base),
         template_digest=chat.template_digest,
         tokenizer_digest=chat.tokenizer_digest,
         files={},

@@ -8,8 +8,9 @@ are answered with the policy's own sentence for "I could not find this", so that
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from luthier.errors import BadData, Missing
 from luthier.gateway.policy_file import read_policy
@@ -42,6 +43,7 @@ def ground(
     turns = answers([Row.model_validate(line) for line in blobs.lines(dialogues.rows)], session.project.training.seed)
     most = session.project.training.most_rows or len(turns)
     rows: dict[str, Row] = {}
+    made: dict[str, list[str]] = defaultdict(list)
     trained = 0
     for done, (dialogue, at) in enumerate(turns, start=1):
         if dialogue.split == "train" and trained == most:
@@ -49,6 +51,7 @@ def ground(
         row = one_turn(session, dialogue, at, search, abstain)
         if row and row.id not in rows:
             rows[row.id] = row
+            made[dialogue.id].append(row.id)
             trained += row.split == "train"
         session.progress("ground", done, len(turns))
     session.progress("ground", len(turns), len(turns))
@@ -64,13 +67,20 @@ def ground(
         counts=dict(Counter(row.split for row in rows.values())),
         languages=dict(Counter(row.language for row in rows.values())),
         personal=dialogues.personal,
-        subjects=dialogues.subjects,
+        subjects=blobs.put_lines(followed(blobs.lines(dialogues.subjects), made)) if dialogues.subjects else None,
         made_from=(Parent(ROLE, dialogues.id), Parent("passages", index.id)),
         seed=session.project.training.seed,
         builder=dialogues.builder,
     )
     session.workspace.ledger.put(version, session.by)
     return version
+
+
+def followed(subjects: Iterable[dict[str, Any]], made: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
+    """Who is spoken of in which rows: `subjects` of dialogues, these replaced by the rows that were `made` of them."""
+    for subject in subjects:
+        if rows := [row for dialogue in subject["rows"] for row in made.get(dialogue, ())]:
+            yield {"key": subject["key"], "rows": sorted(rows)}
 
 
 def answers(dialogues: Sequence[Row], seed: int) -> list[tuple[Row, int]]:

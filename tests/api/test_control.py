@@ -77,6 +77,15 @@ def test_why_is_for_readers(http: TestClient, session: Session, made: World) -> 
     assert {made.dialogues.id, made.run.id, made.verdict.id} <= {step["id"] for step in chain}
 
 
+def test_an_auditor_reads_but_neither_asks_nor_judges(http: TestClient, session: Session, made: World) -> None:
+    olga = key(session, "olga", "auditor")
+    for path in (f"/luthier/v1/traces/{made.trace.id}", f"/luthier/v1/why/{made.trace.id}"):
+        assert http.get(path, headers=olga).status_code == 200
+    judged = {"answer": made.trace.id, "rating": "down"}
+    assert http.post("/luthier/v1/feedback", json=judged, headers=olga).status_code == 403
+    assert http.get("/v1/models", headers=olga).status_code == 403
+
+
 def test_feedback_on_ones_own_answer_is_scrubbed_and_queued(http: TestClient, session: Session, made: World) -> None:
     body = {"answer": made.trace.id, "rating": "down", "correction": f"Pay 9 EUR to {IBAN}.", "comment": None}
     given = http.post("/luthier/v1/feedback", json=body, headers=key(session, "anna", "caller"))

@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from luthier.data.dedupe import row_id, same_key
-from luthier.data.language import guess
 from luthier.data.score import Marked, read_marked, score
 from luthier.data.split import split_of
 from luthier.errors import BadData
+from luthier.lm.language import language_of
 from luthier.records.data import Message
 
 
@@ -55,7 +55,7 @@ def test_what_counts_as_the_same():
     ],
 )
 def test_languages(language, text):
-    assert guess(text) == language
+    assert language_of(text) == language
 
 
 def test_scores(scrubber, tmp_path):

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from luthier.data.build import impact
+from luthier.data.spans import subject_key
 from luthier.errors import BadData
 from luthier.lm import grounding
 from luthier.records.data import Message, Row
@@ -80,6 +82,23 @@ def test_an_answer_that_nothing_carries_makes_no_row(session: Session) -> None:
     assert len(made(session, [wrong, foreign, asks(1, metadata=ABOUT_FEES)])) == 1
     with pytest.raises(BadData, match="carried by a passage"):
         made(session, [wrong])
+
+
+def test_a_person_is_found_in_the_rows_that_were_made_of_theirs(session: Session) -> None:
+    theirs, others, left_out = (asks(n, metadata=ABOUT_FEES) for n in range(3))
+    uncarried = a_row("What does it cost?", "It costs 12 EUR.", metadata=ABOUT_FEES)
+    workspace = session.workspace
+    lines = [
+        {"key": subject_key(workspace.pseudonym_key, "Ines Amaro"), "rows": [theirs.id, uncarried.id]},
+        {"key": subject_key(workspace.pseudonym_key, "Juan Gone"), "rows": [left_out.id]},
+    ]
+    subjects = workspace.blobs.put_lines(lines)
+    dialogues = a_dataset(session, "d", [theirs, others, uncarried], subjects=subjects)
+    version = ground(session, dialogues, world(session).index, search, ABSTAIN)
+    (row,) = impact(version, workspace.blobs, workspace.pseudonym_key, "Ines Amaro")
+    (learnt,) = (line for line in workspace.blobs.lines(version.rows) if line["id"] == row)
+    assert "number 0" in learnt["messages"][-2]["content"]
+    assert impact(version, workspace.blobs, workspace.pseudonym_key, "Juan Gone") == []
 
 
 def test_the_share_without_an_answer(session: Session) -> None:
