@@ -75,6 +75,8 @@ class TrainingPart(TrainingSettings):
 
     most_rows: int | None = None
     """Train on at most this many rows, drawn with the seed: keeps a demonstration short."""
+    questions_per_row: int = Field(default=3, ge=1)
+    """Questions in one grounded row, where its passages answer several: each costs little more than its own words."""
     unanswerable: float = Field(default=0.15, ge=0, lt=1)
     """Share of the grounded rows whose passages are made to lack the answer, so that the model learns to say so."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from luthier.errors import BadData, Missing
 from luthier.gateway.policy_file import read_policy
@@ -40,18 +40,22 @@ def ground(
     Raises BadData where no answer could be grounded.
     """
     blobs = session.workspace.blobs
-    turns = answers([Row.model_validate(line) for line in blobs.lines(dialogues.rows)], session.project.training.seed)
-    most = session.project.training.most_rows or len(turns)
+    part = session.project.training
+    turns = answers([Row.model_validate(line) for line in blobs.lines(dialogues.rows)], part.seed)
+    most = part.most_rows or len(turns)
+    openings = Openings(turns)
     rows: dict[str, Row] = {}
     made: dict[str, list[str]] = defaultdict(list)
     trained = 0
     for done, (dialogue, at) in enumerate(turns, start=1):
-        if dialogue.split == "train" and trained == most:
+        if (dialogue.split == "train" and trained == most) or openings.used(dialogue, at):
             continue
-        row = one_turn(session, dialogue, at, search, abstain)
-        if row and row.id not in rows:
+        lesson = one_turn(session, dialogue, at, search, abstain)
+        if lesson and lesson.row.id not in rows:
+            row, others = openings.follow(lesson, dialogue, part.questions_per_row - 1)
             rows[row.id] = row
-            made[dialogue.id].append(row.id)
+            for one in (dialogue, *others):
+                made[one.id].append(row.id)
             trained += row.split == "train"
         session.progress("ground", done, len(turns))
     session.progress("ground", len(turns), len(turns))
@@ -98,7 +102,81 @@ def is_answer(dialogue: Row, at: int) -> bool:
     return (before.role, turn.role) == ("user", "assistant") and bool(turn.content) and turn.weight != 0
 
 
-def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: dict[str, str]) -> Row | None:
+class Lesson(NamedTuple):
+    """A training row and the passages in its prompt; none where it teaches to abstain."""
+
+    row: Row
+    passages: Sequence[Passage] = ()
+
+
+class Openings:
+    """First questions of dialogues and their answers, waiting to follow another one about the same passages.
+
+    A prompt with its passages is ten times as long as the answer that is learnt from it. Further questions that the
+    same passages answer cost little more than their own words.
+    """
+
+    def __init__(self, turns: Sequence[tuple[Row, int]]) -> None:
+        self.waiting: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
+        for dialogue, at in turns:
+            if opens(dialogue, at):
+                self.waiting[key_of(dialogue)][dialogue.id] = dialogue
+        self.taken: set[str] = set()
+
+    def used(self, dialogue: Row, at: int) -> bool:
+        """Whether this turn follows another one already."""
+        return dialogue.id in self.taken and opens(dialogue, at)
+
+    def follow(self, lesson: Lesson, dialogue: Row, most: int) -> tuple[Row, list[Row]]:
+        """The row with up to `most` further questions that its passages answer, and whose dialogues these open."""
+        messages = list(lesson.row.messages)
+        others: list[Row] = []
+        pile = self.waiting[key_of(dialogue)]
+        pile.pop(dialogue.id, None)
+        for other in list(pile.values()) if lesson.passages else ():
+            if len(others) == most:
+                break
+            question, answer = opening(other)
+            if cited := fully_cited(answer, lesson.passages):
+                messages += [Message(role="user", content=f"Question: {question}")]
+                messages += [Message(role="assistant", content=cited)]
+                others.append(pile.pop(other.id))
+        self.taken |= {other.id for other in others}
+        if not others:
+            return lesson.row, others
+        metadata = lesson.row.metadata | {"also": ",".join(other.id for other in others)}
+        return lesson.row.model_copy(update=renamed(tuple(messages)) | {"metadata": metadata}), others
+
+
+def opens(dialogue: Row, at: int) -> bool:
+    """Whether the turn at `at` answers the first question, and documents are known to carry it."""
+    return all(m.role == "system" for m in dialogue.messages[: at - 1]) and bool(dialogue.metadata.get("documents"))
+
+
+def opening(dialogue: Row) -> tuple[str, str]:
+    """The first question of a dialogue and its answer."""
+    at = next(n for n, message in enumerate(dialogue.messages) if message.role == "assistant")
+    return dialogue.messages[at - 1].content, dialogue.messages[at].content
+
+
+def key_of(dialogue: Row) -> tuple[str, ...]:
+    """What has to be equal for two questions to stand in one row."""
+    return dialogue.split, dialogue.language, dialogue.metadata.get("documents", "")
+
+
+def renamed(messages: tuple[Message, ...]) -> dict[str, Any]:
+    """The fields of a row that says `messages`."""
+    return {"id": row_id(messages), "messages": messages}
+
+
+def fully_cited(answer: str, passages: Sequence[Passage]) -> str:
+    """`answer` with its citations, or "" where one of its claims is carried by none of the passages."""
+    answer = grounding.with_citations(answer, passages)
+    cited = grounding.cite(answer, passages)
+    return answer if cited and all(citation.verified for citation in cited) else ""
+
+
+def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: dict[str, str]) -> Lesson | None:
     """The turn at `at` with passages, or None where no passage carries its answer."""
     project = session.project
     count = project.knowledge.passages
@@ -118,9 +196,8 @@ def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: 
         passages, answer = [p for p in found if p.document not in documents][:count], sentence
     else:
         passages = shuffled_in(found, count, answer, documents, draw)
-        answer = grounding.with_citations(answer, passages)
-        cited = grounding.cite(answer, passages)
-        if not cited or not all(citation.verified for citation in cited):
+        answer = fully_cited(answer, passages)
+        if not answer:
             return None
     # Earlier answers are context: their own passages are not in this prompt, so they could only be learnt by heart.
     history = [m.model_copy(update={"weight": 0}) for m in dialogue.messages[: at - 1] if m.role != "system"]
@@ -129,7 +206,7 @@ def one_turn(session: Session, dialogue: Row, at: int, search: Search, abstain: 
     asked = [*history, Message(role="user", content=question)]
     prompt = grounding.compose(asked, passages, project.serving.instructions)
     messages = (*prompt, Message(role="assistant", content=answer))
-    return dialogue.model_copy(update={"id": row_id(messages), "messages": messages})
+    return Lesson(dialogue.model_copy(update=renamed(messages)), () if answer == sentence else passages)
 
 
 def shuffled_in(

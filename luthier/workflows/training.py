@@ -24,7 +24,7 @@ RECENT = 5
 
 def recipe(project: Project) -> Recipe:
     """The recipe that the project file asks for."""
-    part = project.training.model_dump(exclude={"most_rows", "unanswerable"})
+    part = project.training.model_dump(exclude={"most_rows", "questions_per_row", "unanswerable"})
     return Recipe(name=project.name, base=project.base, **part)
 
 

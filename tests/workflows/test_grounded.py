@@ -31,7 +31,7 @@ def search(question: str, count: int, language: str) -> list[Passage]:
 
 
 def made(session: Session, rows: list[Row], **training: Any) -> list[Row]:
-    part = session.project.training.model_copy(update=training)
+    part = session.project.training.model_copy(update={"questions_per_row": 1} | training)
     altered = Session(session.project.model_copy(update={"training": part}), session.root, session.workspace)
     index = world(session).index
     version = ground(altered, a_dataset(session, "d", rows), index, search, ABSTAIN)
@@ -84,6 +84,39 @@ def test_an_answer_that_nothing_carries_makes_no_row(session: Session) -> None:
         made(session, [wrong])
 
 
+def test_further_questions_follow_where_the_same_passages_answer_them(session: Session) -> None:
+    dialogues = [asks(n, metadata=ABOUT_FEES) for n in range(7)]
+    rows = made(session, dialogues, questions_per_row=3)
+    assert sorted(len(row.messages) for row in rows) == [3, 7, 7]
+    said = "".join(message.content for row in rows for message in row.messages)
+    assert all(said.count(f"number {n}?") == 1 for n in range(7)), "each dialogue once"
+    for row in (row for row in rows if len(row.messages) > 3):
+        first, *followers = (message for message in row.messages if message.role == "user")
+        opened = row.model_copy(update={"messages": row.messages[:3]})
+        assert first.content.count("Question: ") == 1
+        assert all(follower.content.startswith("Question: ") for follower in followers)
+        for answer in row.messages[2::2]:
+            assert answer.weight is None
+            assert all(citation.verified for citation in grounding.cite(answer.content, shown(opened)))
+        assert len(row.metadata["also"].split(",")) == 2
+
+
+def test_what_follows_is_of_the_same_split_language_and_document_and_wholly_carried(session: Session) -> None:
+    alone = [
+        asks(0, metadata=ABOUT_FEES),
+        asks(1, metadata=ABOUT_FEES, split="validation"),
+        asks(2, metadata=ABOUT_FEES, language="de"),
+        asks(3, metadata={"documents": "hours,fees"}),
+        a_row("And when does it open?", "The branch at Market Square opens at 07:00.", metadata=ABOUT_FEES),
+    ]
+    assert {len(row.messages) for row in made(session, alone, questions_per_row=3)} == {3}
+
+
+def test_a_row_that_teaches_to_abstain_is_followed_by_nothing(session: Session) -> None:
+    rows = made(session, [asks(n, metadata=ABOUT_FEES) for n in range(9)], questions_per_row=3, unanswerable=0.999)
+    assert {len(row.messages) for row in rows} == {3}
+
+
 def test_a_person_is_found_in_the_rows_that_were_made_of_theirs(session: Session) -> None:
     theirs, others, left_out = (asks(n, metadata=ABOUT_FEES) for n in range(3))
     uncarried = a_row("What does it cost?", "It costs 12 EUR.", metadata=ABOUT_FEES)
@@ -97,7 +130,7 @@ def test_a_person_is_found_in_the_rows_that_were_made_of_theirs(session: Session
     version = ground(session, dialogues, world(session).index, search, ABSTAIN)
     (row,) = impact(version, workspace.blobs, workspace.pseudonym_key, "Ines Amaro")
     (learnt,) = (line for line in workspace.blobs.lines(version.rows) if line["id"] == row)
-    assert "number 0" in learnt["messages"][-2]["content"]
+    assert "number 0" in "".join(message["content"] for message in learnt["messages"])
     assert impact(version, workspace.blobs, workspace.pseudonym_key, "Juan Gone") == []
 
 
