@@ -17,7 +17,7 @@ BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmark
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    the whole loop on the bundled sample, about 7 minutes on 2 cores"
+	@echo "make demo    the whole loop on the bundled sample, under 5 minutes on 2 cores"
 	@echo "make test    every test"
 	@echo "make check   formatting, lint, types, import floors"
 	@echo "make bench   every benchmark; one: $(or $(firstword $(BENCHES)),bench-NAME)"

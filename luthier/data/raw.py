@@ -25,6 +25,16 @@ class Raw(NamedTuple):
     messages: tuple[Message, ...]
     language: str = ""
     metadata: dict[str, str] = {}
+    rejected: tuple[Message, ...] = ()
+    """What was not preferred, in place of the last assistant turn."""
+    good: bool | None = None
+    """Whether the last assistant turn was wanted."""
+    licence: str = ""
+    consent: str = ""
+    subject: str = ""
+    """Whom it comes from, as the source spells it: never stored."""
+    collected: str = ""
+    """ISO date."""
 
 
 class Refused(NamedTuple):

@@ -33,6 +33,22 @@ class Row(Value):
     messages: tuple[Message, ...]
     language: str = ""
     metadata: dict[str, str] = {}
+    rejected: tuple[Message, ...] = ()
+    """What was not preferred, in place of the last assistant turn: the row is a preference."""
+    good: bool | None = None
+    """Whether the last assistant turn was wanted: the row is a rating."""
+    licence: str = ""
+    """Where the row has another than its source."""
+    consent: str = ""
+    """Where the row stands on another basis than its source."""
+    subject: str = ""
+    """Keyed hash of the person whom the row comes from."""
+    collected: str = ""
+    """ISO date on which it was said."""
+    changes: tuple[str, ...] = ()
+    """What was done to it, in order."""
+    scores: dict[str, float] = {}
+    """What the detectors measured."""
 
 
 class Found(NamedTuple):

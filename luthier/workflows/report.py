@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
-from luthier import __version__
+from luthier import __version__, plugins
 from luthier.records.base import short
 from luthier.records.data import DatasetVersion
 from luthier.records.evaluation import EvalReport, Verdict
@@ -37,7 +37,8 @@ def write(session: Session, made: dict[str, Any], path: Path) -> Path:
             version=__version__,
             verdict=ledger.get(made["verdict"], Verdict),
             measures=[
-                (name, base.measures.get(name), tuned.measures[name], tuned.differences.get(name)) for name in measures
+                (name, meaning(name), base.measures.get(name), tuned.measures[name], tuned.differences.get(name))
+                for name in measures
             ],
             bars=Markup(
                 charts.bars([charts.Bar(name, base.measures.get(name), tuned.measures[name]) for name in measures])
@@ -59,6 +60,13 @@ def write(session: Session, made: dict[str, Any], path: Path) -> Path:
     )
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def meaning(measure: str) -> str:
+    """What a measure says, in the words of its scorer; nothing where the scorer is not installed here."""
+    if measure not in plugins.offered("scorer"):
+        return ""
+    return (plugins.find("scorer", measure).__doc__ or "").strip().partition("\n")[0]
 
 
 def chain(session: Session, made: dict[str, Any]) -> list[tuple[str, str, str]]:
