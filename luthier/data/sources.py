@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from luthier import plugins
 from luthier.data.dedupe import digest
+from luthier.data.provenance import told
 from luthier.data.quarantine import Quarantined
 from luthier.data.raw import Raw, Refused
 from luthier.errors import BadConfig, BadData
@@ -45,21 +46,26 @@ class Source(NamedTuple):
         return SourceUse(name=self.name, digest=self.was, licence=self.licence, consent=self.consent, rows=kept)
 
 
-def opened(specs: Sequence[SourceSpec], root: Path, extra: Sequence[Extra]) -> list[Source]:
+def opened(
+    specs: Sequence[SourceSpec], root: Path, extra: Sequence[Extra], require: Sequence[str] = ()
+) -> list[Source]:
     """Every source, looked through once. Raises BadConfig for two of one name, BadData for one that cannot be read."""
     names = [spec.name for spec in specs] + [some.name for some in extra]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise BadConfig(f"two sources are called {twice!r}", "a row names its source: give each a name of its own")
-    return [from_file(spec, root / spec.path) for spec in specs] + [from_extra(some) for some in extra]
+    return [from_file(spec, root / spec.path, require) for spec in specs] + [from_extra(some) for some in extra]
 
 
-def from_file(spec: SourceSpec, path: Path) -> Source:
-    """A file as a source, with the reader that its format names."""
+def from_file(spec: SourceSpec, path: Path, require: Sequence[str] = ()) -> Source:
+    """A file as a source, with the reader that its format names. Rows that lack what is required are refused."""
     read = plugins.find("source", spec.format)
-    return looked_through(
-        Source(spec.name, spec.licence, spec.consent, lambda: file_digest(path), lambda: read(path, spec.mapping))
-    )
+
+    def rows() -> Iterator[Raw | Refused]:
+        for row in read(path, spec.mapping):
+            yield row if isinstance(row, Refused) else told(row, require, spec)
+
+    return looked_through(Source(spec.name, spec.licence, spec.consent, lambda: file_digest(path), rows))
 
 
 def from_extra(extra: Extra) -> Source:

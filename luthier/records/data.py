@@ -95,7 +95,9 @@ class DatasetVersion(Made):
     duplicates: int = 0
     quarantined: int = 0
     quarantine: str | None = None
-    """Digest of the blob that names each refused row by file and line, and why."""
+    """Digest of the blob that names each row that was refused or left out, by file and line, and why."""
+    left_out: dict[str, int] = {}
+    """Rows that a rule left out (licence, consent, quality …), by reason."""
     subjects: str | None = None
     """Digest of the blob that maps keyed hashes of people's data to the rows they stood in."""
     made_from: tuple[Parent, ...] = ()

@@ -22,10 +22,12 @@ class SourceSpec(Value):
     """`chat-jsonl`, `csv`, or an installed extension of kind `source`."""
     mapping: dict[str, str] = {}
     """For tables: which column (or text with {columns}) is `user`, `assistant`, `system`, `language`, `dialogue`."""
-    licence: str
-    """Licence of the rows, as an SPDX identifier or `proprietary`."""
-    consent: str
-    """The basis on which the rows may be used, e.g. `contract`."""
+    licence: str = ""
+    """Licence of the rows, as an SPDX identifier or `proprietary`; a row's own metadata `licence` goes first."""
+    consent: str = ""
+    """The basis of their use, e.g. `contract` or `newsletter until 2027-01-31`; a row's own goes first."""
+    origin: dict[Literal["licence", "consent", "subject", "collected"], str] = {}
+    """Which metadata of a row says these; `subject` is a person's name or number, of which a keyed hash is kept."""
 
 
 class DataPart(Value):
@@ -37,6 +39,12 @@ class DataPart(Value):
     """At least one."""
     scrubber: str = "presidio"
     """What takes personal data out: an extension of kind `scrubber`."""
+    require: tuple[Literal["licence", "consent", "subject", "collected"], ...] = ("licence", "consent")
+    """What each row or its source has to say; rows that lack it are refused."""
+    licences: tuple[str, ...] = ()
+    """Licences whose rows may be used; none named: any."""
+    consents: tuple[str, ...] = ()
+    """Bases that hold; rows that stand on another one, or on one that has ended, are left out. None named: any."""
     allow: tuple[str, ...] = ()
     """What is nobody's and stays: the company's and its products' names, its own telephone numbers."""
     validation: float = Field(default=0.05, ge=0, lt=1)

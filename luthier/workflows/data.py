@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ def build(session: Session, previous: DatasetVersion | None = None) -> DatasetVe
         workspace.blobs,
         key=workspace.pseudonym_key,
         previous=previous,
-        extra=accepted(session),
+        now=building.Now(accepted(session), datetime.now(UTC).date().isoformat()),
         progress=session.progress,
     )
     workspace.ledger.put(version, session.by)

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luthier.data import workers
-from luthier.data.build import build, impact, rows
+from luthier.data.build import Now, build, impact, rows
 from luthier.data.raw import Raw
 from luthier.data.sources import Extra
+from luthier.data.spans import subject_key
 from luthier.errors import BadConfig, BadData, UnknownName
 from luthier.records.base import Parent
 from luthier.records.data import Message
@@ -162,12 +163,16 @@ def test_tool_calls_are_scrubbed_too(tmp_path, blobs):
 def test_reviews_are_one_more_source(tmp_path, blobs):
     messages = (Message(role="user", content="Fee?"), Message(role="assistant", content="8 EUR."))
     reviews = Extra("reviews", [Raw(1, messages, "en", {"review": "r"})], parents=(Parent("review", "review-1"),))
-    made = build(part(source(tmp_path, "desk", chat("Rate?"))), tmp_path, blobs, key=KEY, extra=[reviews])
+    made = build(part(source(tmp_path, "desk", chat("Rate?"))), tmp_path, blobs, key=KEY, now=Now([reviews]))
     assert [(use.name, use.rows) for use in made.sources] == [("desk", 1), ("reviews", 1)]
     assert made.made_from == (Parent("review", "review-1"),)
     with pytest.raises(BadConfig, match="two sources are called 'desk'"):
         build(
-            part(source(tmp_path, "desk", chat("?"))), tmp_path, blobs, key=KEY, extra=[reviews._replace(name="desk")]
+            part(source(tmp_path, "desk", chat("?"))),
+            tmp_path,
+            blobs,
+            key=KEY,
+            now=Now([reviews._replace(name="desk")]),
         )
 
 
@@ -226,3 +231,53 @@ def test_every_line_is_a_row_a_duplicate_or_quarantined(tmp_path_factory, lines)
     assert len(kept) + made.duplicates + made.quarantined == sum(1 for line in lines if line.strip())
     assert len({row.id for row in kept}) == len(kept)
     assert made.quarantined == (len(list(blobs.lines(made.quarantine))) if made.quarantine else 0)
+
+
+def test_a_row_says_its_own_origin_or_its_source_does(tmp_path, blobs):
+    metadata = {"licence": "CC-BY-4.0", "person": "Anna Schmidt", "collected": "2026-03-01", "subject": "Cards"}
+    desk = source(tmp_path, "desk", chat("Rate?", metadata=metadata), chat("Fee?"))
+    own = desk.model_copy(update={"origin": {"subject": "person"}})
+    made = build(part(own), tmp_path, blobs, key=KEY)
+    first, second = rows(made, blobs)
+    assert (first.licence, first.consent, first.collected) == ("CC-BY-4.0", "", "2026-03-01")
+    assert first.metadata == {"subject": "Cards"}, "what says the origin is no label any more"
+    assert impact(made, blobs, KEY, "anna schmidt") == [first.id]
+    assert "Schmidt" not in str(first)
+    assert (second.licence, second.subject) == ("", "")
+
+
+def test_a_row_without_licence_or_basis_is_refused(tmp_path, blobs):
+    desk = source(tmp_path, "desk", chat("Rate?"), chat("Fee?", metadata={"consent": "contract"}))
+    bare = desk.model_copy(update={"consent": ""})
+    made = build(part(bare), tmp_path, blobs, key=KEY)
+    assert (sum(made.counts.values()), made.quarantined) == (1, 1)
+    (refused,) = blobs.lines(made.quarantine)
+    assert refused["reason"] == "neither the row nor its source names its consent"
+    assert sum(build(part(bare, require=()), tmp_path, blobs, key=KEY).counts.values()) == 2
+
+
+def test_rows_whose_licence_is_not_allowed_or_whose_consent_ended_are_left_out(tmp_path, blobs):
+    until = {"consent": "newsletter until 2026-11-23"}
+    lines = [chat("Rate?"), chat("Fee?", metadata=until), chat("Hours?", metadata={"licence": "GPL-3.0-only"})]
+    desk = part(source(tmp_path, "desk", *lines), licences=("CC0-1.0",), consents=("contract", "newsletter"))
+    day = build(desk, tmp_path, blobs, key=KEY, now=Now(today="2026-11-23"))
+    assert day.left_out == {"the licence GPL-3.0-only is not among those allowed": 1}
+    after = build(desk, tmp_path, blobs, key=KEY, previous=day, now=Now(today="2026-11-24"))
+    assert after.left_out["the consent ended on 2026-11-23"] == 1
+    assert sum(after.counts.values()) + sum(after.left_out.values()) == 3
+    assert {line["line"] for line in blobs.lines(after.quarantine)} == {2, 3}
+    narrow = desk.model_copy(update={"consents": ("newsletter",)})
+    with pytest.raises(BadData, match="left out by a rule"):
+        build(narrow, tmp_path, blobs, key=KEY, now=Now(today="2026-11-24"))
+
+
+def test_the_forgotten_do_not_come_back(tmp_path, blobs):
+    lines = [chat("I'm Anna Schmidt, rate?"), chat("Fee?"), chat("Hours?", metadata={"who": "Bob Miller"})]
+    desk = source(tmp_path, "desk", *lines).model_copy(update={"origin": {"subject": "who"}})
+    forgotten = frozenset({subject_key(KEY, "anna schmidt"), subject_key(KEY, "Bob Miller")})
+    made = build(part(desk), tmp_path, blobs, key=KEY, now=Now(forgotten=forgotten))
+    (kept,) = rows(made, blobs)
+    assert kept.messages[0].content == "Fee?"
+    assert made.left_out == {"a person in it was forgotten": 2}
+    held = b"".join(path.read_bytes() for path in (tmp_path / "blobs").rglob("*") if path.is_file())
+    assert b"Schmidt" not in held
