@@ -98,7 +98,7 @@ def test_a_key_like_no_other_gets_the_list(tmp_path: Path) -> None:
     ("was", "now", "line", "said"),
     [
         ("base: tiny\n", "", 1, "base is missing"),
-        ("      consent: contract\n", "", 5, "data.sources.0.consent is missing"),
+        ("      path: a.jsonl\n", "", 5, "data.sources.0.path is missing"),
         ("  policy: policy.yaml\n", "", 22, "serving.policy is missing"),
         ("    rank: 4", "    rank: four", 13, "training.lora.rank is wrong"),
         ("    rank: 4", "    rank: 0", 13, "training.lora.rank is wrong"),
