@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 from examples import common
 from examples.contest import BASE, TUNED, Compared, Contest, compare
-from luthier.data.dedupe import row_id
+from luthier.data.dedupe import Said, row_id
 from luthier.data.split import split_of
 from luthier.errors import BadData, Missing
 from luthier.evaluation.suite import make_suite
@@ -144,7 +144,12 @@ def lessons(paragraphs: Sequence[Paragraph], most: int, turns: int, seed: int) -
         for start in range(0, len(asked) if split != "test" else 0, turns):
             messages = tuple(conversation(paragraph.passage, asked[start : start + turns]))
             row = Row(
-                id=row_id(messages), split=split, source="xquad", line=paragraph.line, messages=messages, language="en"
+                id=row_id(Said(messages)),
+                split=split,
+                source="xquad",
+                line=paragraph.line,
+                messages=messages,
+                language="en",
             )
             found.append(row)
     return found

@@ -28,7 +28,7 @@ from typing import Any
 from examples import common
 from examples.contest import BASE, TUNED, Compared, Contest, Mark, compare
 from luthier.data import build as building
-from luthier.data.dedupe import row_id
+from luthier.data.dedupe import Said, row_id
 from luthier.errors import Missing
 from luthier.evaluation.suite import make_suite
 from luthier.evaluation.wording import words
@@ -111,7 +111,7 @@ def worded(row: Row) -> Row:
     system = Message(role="system", content=INSTRUCTION)
     answer = Message(role="assistant", content=" ".join(words(row.messages[-1].content.replace("_", " "))))
     messages = (system, *row.messages[:-1], answer)
-    return row.model_copy(update={"id": row_id(messages), "messages": messages})
+    return row.model_copy(update={"id": row_id(Said(messages)), "messages": messages})
 
 
 def intent(row: Row) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
+from luthier.data.quality import Detector
 from luthier.data.raw import Raw, Refused
 from luthier.data.scrub import Scrubber
 from luthier.errors import LuthierError
@@ -180,6 +181,16 @@ ROWS = tuple(
         [("What does a card cost?", "8 EUR [1]."), ("Hi", "Hello. How can I help?"), ("Bye " * 9, "Bye.")], start=1
     )
 )
+
+
+def check_detector(detector: Detector, rows: Sequence[Row] = ROWS) -> None:
+    """Hold a detector to its contract: a number from 0 to 1 for any row, the same every time."""
+    empty = ROWS[0].model_copy(update={"id": "row-0", "messages": (Message(role="assistant", content=""),)})
+    for row in (*rows, empty):
+        score = detector(row)
+        assert isinstance(score, int | float), f"row {row.id}: {score!r} is no number"
+        assert 0 <= score <= 1, f"row {row.id}: {score!r} lies outside 0 to 1"
+        assert detector(row) == score, f"row {row.id}: another score the second time"
 
 
 def check_method(method: Method, model: PreTrainedModel, chat: Chat, rows: Sequence[Row] = ROWS) -> None:

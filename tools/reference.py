@@ -33,6 +33,7 @@ Written from the code by `make docs`; a test holds it there. [architecture.md](a
 KINDS = {
     "source": "reads files of one format: `read(path, mapping)` gives one dialogue or refusal a line",
     "scrubber": "takes personal data out: made without arguments; `dialogue(texts, language)` gives the texts back",
+    "detector": "measures a fault of a row: `detector(row)` gives 0 (none) to 1",
     "method": "what training learns: `prepare`, `collate` and `loss`",
     "scorer": "marks an answer: `scorer(question, answer)` gives a share of 1, or None where it does not apply",
 }

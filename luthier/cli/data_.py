@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.markup import escape
 
+from luthier.cli import version_commands
 from luthier.cli.common import json_option, project_option, session, show, table_of
+from luthier.cli.report_command import command as report
+from luthier.cli.scrub_command import scrub
 
 
 @click.group()
@@ -34,42 +38,49 @@ def build(project: Path, as_json: bool) -> None:
 @json_option
 def show_version(dataset: str | None, quarantine: bool, project: Path, as_json: bool) -> None:
     """What stands in DATASET (default: the newest), and what was refused."""
-    from luthier.errors import Missing
-    from luthier.records.data import DatasetVersion
-    from luthier.workflows import data
+    from luthier.data import tags
+    from luthier.store import erasure
+    from luthier.workflows import versions
 
     with session(project, quiet=True, create=False) as opened:
-        version = opened.workspace.ledger.get(dataset, DatasetVersion) if dataset else data.latest(opened)
-        if version is None:
-            raise Missing("there is no dataset yet", "build one first: luthier data build")
+        named = versions.resolved(opened, dataset)
+        version = erasure.left_of(opened.workspace.ledger, named)
+        called = [name for name, tag in tags.ls(opened.workspace.ledger).items() if tag.version == named.id]
         lines = list(opened.workspace.blobs.lines(version.quarantine)) if version.quarantine else []
-    body = {"id": version.id} | version.body() | ({"refused": lines} if quarantine else {})
-    show(body, as_json=as_json, table=None if as_json else described(version))
+    gone = sum(named.counts.values()) - sum(version.counts.values())
+    body = (
+        {"id": named.id, "tags": called, "forgotten": gone}
+        | version.body()
+        | ({"refused": lines} if quarantine else {})
+    )
+    show(body, as_json=as_json, table=None if as_json else described(version, named.id, called, gone))
     if quarantine and not as_json:
         for line in lines:
             click.echo(f"{line['source']}:{line['line']}  {line['reason']}")
 
 
 @command.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--format", "kind", default="chat-jsonl", show_default=True)
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--format", "kind", help="What FILE is, where it is not to be recognised: chat-jsonl, csv, alpaca, …")
 @click.option("--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="For tables; may be repeated.")
+@click.option("--base", help="Show rows in this model's chat template. Default: the project's base, if any.")
+@project_option
 @json_option
-def check(file: Path, kind: str, mapping: tuple[str, ...], as_json: bool) -> None:
-    """Read FILE and name every row that would be refused, with its line and why."""
+def check(
+    file: Path, kind: str | None, mapping: tuple[str, ...], base: str | None, project: Path, as_json: bool
+) -> None:
+    """Say what FILE (or a folder) is, show its first rows as training sees them, name every row that is refused."""
+    from luthier.cli.shown_rows import checked, print_checked
     from luthier.errors import BadConfig
-    from luthier.workflows.data import check as check_file
 
     pairs = [pair.partition("=")[::2] for pair in mapping]
     if not all(field and column for field, column in pairs):
         raise BadConfig("--map takes a field and a column", "write it as --map user=question")
-    found = check_file(file, kind, dict(pairs))
-    rows = [(line, reason) for line, reason in found.refused[:50]]
-    show(
-        {"rows": found.rows, "refused": [{"line": line, "reason": reason} for line, reason in found.refused]},
-        as_json=as_json,
-        table=table_of(f"{found.rows} rows are good, {len(found.refused)} are refused", ("line", "why"), rows),
-    )
+    found = checked(file, kind, dict(pairs), project=project, base=base)
+    if as_json:
+        show(found.data(), as_json=True)
+    else:
+        print_checked(found)
 
 
 @command.command()
@@ -90,8 +101,19 @@ def score(dialogues: Path, gold: Path, as_json: bool) -> None:
     )
 
 
-def described(version: object) -> str:
-    """A dataset version in a few lines."""
+for each in (
+    report,
+    scrub,
+    version_commands.diff,
+    version_commands.export,
+    version_commands.tag,
+    version_commands.card,
+):
+    command.add_command(each)
+
+
+def described(version: object, called: str = "", tags: Sequence[str] = (), forgotten: int = 0) -> str:
+    """A dataset version in a few lines; `called` is its id where `version` is what is left of it."""
     from luthier.records.base import short
     from luthier.records.data import DatasetVersion
 
@@ -101,11 +123,13 @@ def described(version: object) -> str:
         return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
     sources = escape("; ".join(f"{s.name}: {s.rows} rows, {s.licence}, {s.consent}" for s in version.sources))
+    gone = f"\nretired    {forgotten} rows went with people who were forgotten" if forgotten else ""
+    ruled = "".join(f", {count} because {escape(rule)}" for rule, count in version.left_out.items())
     return (
-        f"[bold]{short(version.id)}[/bold] {escape(version.name)}\n"
+        f"[bold]{short(called or version.id)}[/bold] {escape(version.name)} {escape(' '.join(tags))}\n"
         f"rows       {counted(version.counts)}\n"
         f"languages  {counted(version.languages)}\n"
         f"replaced   {counted(version.personal)}\n"
-        f"left out   {version.duplicates} duplicates, {version.quarantined} refused\n"
-        f"sources    {sources}"
+        f"left out   {version.duplicates} duplicates, {version.quarantined} refused{ruled}\n"
+        f"sources    {sources}" + gone
     )

@@ -28,11 +28,14 @@ def command(asked: str, project: Path, as_json: bool) -> None:
         "rows": {version: list(rows) for version, rows in found.rows.items()},
         "touched": [{"role": s.role, "id": s.id, "record": s.record.body()} for s in found.touched],
         "aliases": list(found.aliases),
+        "forgotten": found.forgotten,
     }
     root = Tree(f"[bold]{escape(asked)}[/bold]")
     rows = root.add("stands in")
     for version, named in found.rows.items():
         rows.add(f"[bold]{short(version)}[/bold] [dim]{len(named)} rows: {', '.join(named[:6])}[/dim]")
+    for version, gone in found.forgotten.items():
+        rows.add(f"[bold]{short(version)}[/bold] [dim]{gone} rows were erased: the person was forgotten[/dim]")
     touched = root.add("went into")
     for step in found.touched:
         touched.add(f"{step.record.kind}: [bold]{short(step.id)}[/bold] [dim]{escape(in_words(step.record))}[/dim]")

@@ -29,6 +29,7 @@ COMMANDS = {
     "feedback": "Corrections and ratings: give, list, decide.",
     "why": "The whole chain behind an answer.",
     "impact": "What a person, a row or a document went into.",
+    "forget": "Remove a person from the workspace, and prove it.",
     "audit": "Verify the workspace: ledger, lineage, blobs.",
     "jobs": "Durable jobs and where they stand.",
     "keys": "API keys: add, list, revoke.",

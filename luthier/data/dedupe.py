@@ -9,21 +9,37 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 from unicodedata import normalize
 
 from luthier.records.data import Message
 
 
-def row_id(messages: Sequence[Message]) -> str:
-    """sha256 over the scrubbed messages as JSON, first 16 letters."""
-    return digest([message.model_dump(mode="json", exclude_defaults=True) for message in messages])[:16]
+class Said(NamedTuple):
+    """What a row says, whatever its shape."""
+
+    messages: Sequence[Message]
+    rejected: Sequence[Message] = ()
+    good: bool | None = None
 
 
-def same_key(messages: Sequence[Message]) -> str:
-    """Equal for dialogues whose words are equal; case, blanks and spellings of one character (NFKC) do not count."""
-    said = [" ".join(normalize("NFKC", message.content).casefold().split()) for message in messages]
-    calls = [message.tool_calls for message in messages]
-    return digest([[message.role for message in messages], said, calls])
+def row_id(said: Said) -> str:
+    """sha256 over the scrubbed messages (and what was rejected, or the rating) as JSON, first 16 letters."""
+    turns = [message.model_dump(mode="json", exclude_defaults=True) for message in said.messages]
+    more = [message.model_dump(mode="json", exclude_defaults=True) for message in said.rejected]
+    return digest([turns, more, said.good] if more or said.good is not None else turns)[:16]
+
+
+def same_key(said: Said) -> str:
+    """Equal for rows whose words are equal; case, blanks and spellings of one character (NFKC) do not count."""
+    turns, more = spelt(said.messages), spelt(said.rejected)
+    return digest([*turns, more, said.good] if said.rejected or said.good is not None else turns)
+
+
+def spelt(messages: Sequence[Message]) -> list[object]:
+    """Roles, words and calls of messages in one spelling."""
+    words = [" ".join(normalize("NFKC", message.content).casefold().split()) for message in messages]
+    return [[message.role for message in messages], words, [message.tool_calls for message in messages]]
 
 
 def digest(data: object) -> str:

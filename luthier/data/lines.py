@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from luthier.errors import BadData
+from luthier.data.unpacked import LONGEST, lines_in, opened
 
-LONGEST = 10_000_000
-"""Bytes in a line."""
-MARK = b"\xef\xbb\xbf"
-"""The byte order mark that Windows puts before UTF-8."""
+__all__ = ["LONGEST", "NOT_UTF8", "TOO_LONG", "lines"]
+
 TOO_LONG = f"the line is longer than {LONGEST // 1_000_000} MB"
 NOT_UTF8 = "the line is not UTF-8 text"
 
@@ -18,18 +16,7 @@ NOT_UTF8 = "the line is not UTF-8 text"
 def lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
     """The lines of a file without their ends, numbered from 1; None in place of one that is too long.
 
-    Raises BadData where the file cannot be read.
+    A file may be packed with gzip, or be UTF-16 with its mark. Raises BadData where it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while line := file.readline(LONGEST + 1):
-                number += 1
-                if len(line) > LONGEST and not line.endswith(b"\n"):
-                    while (more := file.readline(LONGEST)) and not more.endswith(b"\n"):
-                        pass
-                    yield number, None
-                    continue
-                yield number, line.removeprefix(MARK if number == 1 else b"").rstrip(b"\r\n")
-    except OSError as error:
-        raise BadData(f"{path} cannot be read: {error.strerror or error}", "check the path and its rights") from error
+    with opened(path) as file:
+        yield from lines_in(file)

@@ -14,16 +14,19 @@ SHOWN = 80
 
 
 class Quarantined(NamedTuple):
-    """A refused line of a source."""
+    """A line of a source that was refused or left out."""
 
     source: str
     refused: Refused
+    detail: str = ""
+    """What is special about this one, beside the reason that is counted."""
 
 
 def excerpt_of(line: Quarantined, scrubbed: Scrubbed) -> dict[str, Any]:
     """A line of the quarantine blob. The excerpt is cut after it was scrubbed, so that no half number is left."""
-    source, refused = line
-    return {"source": source, "line": refused.line, "reason": refused.reason, "excerpt": scrubbed.text[:SHOWN]}
+    source, refused, detail = line
+    said = {"detail": detail} if detail else {"excerpt": scrubbed.text[:SHOWN]}
+    return {"source": source, "line": refused.line, "reason": refused.reason} | said
 
 
 def check(lines: Sequence[Quarantined], rows: int, most: float) -> None:

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from luthier.records.data import Message, Role
 
 ROLES = get_args(Role)
+DEVELOPER = "developer"
+"""What OpenAI calls the system's role since its reasoning models."""
 EXCERPT = 400
 """Most characters of a refused line that are kept; they are scrubbed and cut again before they are stored."""
 DEEPEST = 32
@@ -54,10 +56,11 @@ def message(data: Any, number: int) -> Message:
     where = f"message {number}"
     if not isinstance(data, Mapping):
         raise NotADialogue(f"{where} is no object with role and content")
-    role = data.get("role")
+    role = "system" if data.get("role") == DEVELOPER else data.get("role")
     if role not in ROLES:
         raise NotADialogue(f"{where}: role {shown(role)} is unknown; one of {', '.join(ROLES)}")
     fields = {field: data[field] for field in Message.model_fields if data.get(field) is not None}
+    fields["role"] = role
     fields["content"] = written(data.get("content"), where)
     if deeper(fields.get("tool_calls"), DEEPEST):
         raise NotADialogue(f"{where}: tool_calls is nested too deeply")

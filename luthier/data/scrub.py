@@ -23,7 +23,7 @@ from luthier.records.data import Found, Scrubbed
 
 __all__ = ["PERSONAL", "PresidioScrubber", "Scrubber", "subject_key"]
 
-PERSONAL = frozenset({"PERSON", "IBAN", "CARD", "EMAIL", "PHONE", "ADDRESS", "ID", "ACCOUNT", "IP"})
+PERSONAL = frozenset({"PERSON", "IBAN", "CARD", "EMAIL", "PHONE", "ADDRESS", "ID", "ACCOUNT", "IP", "SECRET"})
 """What is replaced unless the caller says otherwise; ORGANISATION, PLACE and URL are recognised on demand."""
 MODEL = "en-core-web-sm"
 """The pulled model that is used unless a folder is given."""

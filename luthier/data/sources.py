@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from luthier import plugins
 from luthier.data.dedupe import digest
+from luthier.data.folders import folder_digest
 from luthier.data.provenance import told
 from luthier.data.quarantine import Quarantined
 from luthier.data.raw import Raw, Refused
@@ -85,7 +86,9 @@ def looked_through(source: Source) -> Source:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file. Raises BadData where it cannot be read."""
+    """sha256 of a file, or of a folder's files. Raises BadData where it cannot be read."""
+    if path.is_dir():
+        return folder_digest(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,10 @@ from typing import NamedTuple
 from luthier.data.recognisers.hit import Hit
 
 PLACEHOLDER = re.compile(r"<([A-Z]{2,20})_(\d{1,6})>")
-RANK = ("EMAIL", "IBAN", "CARD", "URL", "ADDRESS", "PHONE", "ID", "ACCOUNT", "IP", "PERSON", "ORGANISATION", "PLACE")
+RANK = (
+    *("SECRET", "EMAIL", "IBAN", "CARD", "URL", "ADDRESS", "IP", "PHONE", "ID", "ACCOUNT"),
+    *("PERSON", "ORGANISATION", "PLACE"),
+)
 """Of two types at one place the earlier one stands."""
 
 

@@ -16,10 +16,11 @@ FIGURES = 7
 
 
 class Dialogue(NamedTuple):
-    """What is left of a Raw: its messages and metadata."""
+    """What is left of a Raw: its messages, its metadata, and the turns that were not preferred."""
 
     messages: tuple[Message, ...]
     metadata: dict[str, str]
+    rejected: tuple[Message, ...] = ()
 
 
 def texts_of(raw: Raw) -> list[str]:
@@ -45,15 +46,19 @@ def changed(raw: Raw, change: Callable[[str], str]) -> Dialogue:
 
     The name field of a user's turn is dropped: it is nothing but personal data, and no chat template renders it.
     """
-    messages = []
-    for each in raw.messages:
-        update: dict[str, Any] = {"content": change(each.content) if each.content else ""}
-        if each.tool_calls:
-            update["tool_calls"] = tuple(spoken(call, change) for call in each.tool_calls)
-        if each.role == "user":
-            update["name"] = None
-        messages.append(each.model_copy(update=update))
-    return Dialogue(tuple(messages), {name: change(value) for name, value in raw.metadata.items()})
+    messages = tuple(message(each, change) for each in raw.messages)
+    metadata = {name: change(value) for name, value in raw.metadata.items()}
+    return Dialogue(messages, metadata, tuple(message(each, change) for each in raw.rejected))
+
+
+def message(each: Message, change: Callable[[str], str]) -> Message:
+    """A message with every text changed."""
+    update: dict[str, Any] = {"content": change(each.content) if each.content else ""}
+    if each.tool_calls:
+        update["tool_calls"] = tuple(spoken(call, change) for call in each.tool_calls)
+    if each.role == "user":
+        update["name"] = None
+    return each.model_copy(update=update)
 
 
 def spoken(value: Any, change: Callable[[str], str]) -> Any:

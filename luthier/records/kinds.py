@@ -7,6 +7,7 @@ from luthier.records.data import DatasetVersion
 from luthier.records.evaluation import EvalReport, GatePolicy, Suite, Verdict
 from luthier.records.feedback import ReviewItem
 from luthier.records.knowledge import IndexVersion
+from luthier.records.labels import LabelSchema, LabelSet
 from luthier.records.serving import Deployment, ServingPolicy
 from luthier.records.training import ModelVersion, Recipe, Run
 
@@ -23,5 +24,7 @@ KEPT: tuple[type[Record], ...] = (
     ServingPolicy,
     Deployment,
     ReviewItem,
+    LabelSchema,
+    LabelSet,
 )
 BY_KIND: dict[str, type[Record]] = {record.kind: record for record in KEPT}

@@ -45,6 +45,22 @@ class DataPart(Value):
     """Licences whose rows may be used; none named: any."""
     consents: tuple[str, ...] = ()
     """Bases that hold; rows that stand on another one, or on one that has ended, are left out. None named: any."""
+    detectors: tuple[str, ...] = (
+        *("short", "long", "truncated", "templated", "repetition", "refusal", "language", "encoding", "markup"),
+    )
+    """What looks at every row's quality: extensions of kind `detector`. Each row keeps its scores, 0 (fine) to 1."""
+    limits: dict[str, float] = {}
+    """Highest score of a detector that a row may have; rows above it are left out and counted."""
+    near: float | None = Field(default=None, ge=0.3, le=1)
+    """Similarity (Jaccard, of runs of letters) from which on one of two rows leaves; rows with other figures stay."""
+    keep: Literal["first", "longest", "newest"] = "first"
+    """Which of two such rows stays."""
+    protect: tuple[str, ...] = ()
+    """Files whose questions training must not see, beside those of `evaluation.questions`."""
+    leaks: Literal["refuse", "leave-out"] = "refuse"
+    """What becomes of a build whose rows give such a question away: it is refused, or they are left out."""
+    mixture: dict[str, float] = {}
+    """Shares of sources among the training rows, by name; rows are drawn by a hash. Sources not named stay whole."""
     allow: tuple[str, ...] = ()
     """What is nobody's and stays: the company's and its products' names, its own telephone numbers."""
     validation: float = Field(default=0.05, ge=0, lt=1)

@@ -7,7 +7,7 @@ What it cannot see: somebody with the signing key who rewrites the ledger and ev
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from luthier.store.schema import CHECKPOINT, EDGE, EVENT, RECORD, TRACE
 from luthier.store.workspace import Workspace
 
 FILE = "checkpoints.jsonl"
+ERASED = "erased"
 
 
 class AuditReport(NamedTuple):
@@ -45,6 +46,8 @@ class Log(NamedTuple):
     recorded: dict[int, tuple[str, str, str]]
     """Number of each `recorded` event: its subject, verb and body."""
     problems: list[str]
+    redacted: set[str]
+    """Records that an erasure took text out of: an earlier `recorded` event speaks of what they were."""
 
 
 class Kept(NamedTuple):
@@ -94,14 +97,14 @@ def verify(workspace: Workspace, anchor: Path | None = None) -> AuditReport:
         brought, garbled = heads.read(anchor)
         problems += garbled or ([] if brought else [f"{anchor} holds no signed tree head to compare with"])
         filed = [*filed, *brought]
-    log, kept = Log(Tree(), {}, []), Kept(0, {}, set(), [])
+    log, kept = Log(Tree(), {}, [], set()), Kept(0, {}, set(), [])
     with noting(problems), reading(workspace.ledger.engine) as connection:
         problems += integrity(connection) + schema.changed(connection)
         stored = signed_heads(connection)
         problems += strangers(filed, stored, FILE)
         log = replay(connection, [*stored, *filed], workspace.public_key)
         problems += log.problems
-        kept = check_records(connection, log.recorded)
+        kept = check_records(connection, log.recorded, log.redacted)
         problems += kept.problems + check_links(connection, kept.links)
     blobs = check_blobs(workspace, kept.named, problems)
     check_traces(workspace, problems)
@@ -121,7 +124,7 @@ def noting(problems: list[str]) -> Iterator[None]:
 def replay(connection: Connection, signed: Iterable[SignedHead], key: str) -> Log:
     """Recompute every leaf, and the root wherever one was signed; `key` is the only one that may have signed."""
     connection.execution_options(yield_per=1000)  # a log may be larger than memory
-    log = Log(Tree(), {}, [])
+    log = Log(Tree(), {}, [], set())
     waiting: dict[int, list[SignedHead]] = {}
     for head in dict.fromkeys(signed):
         if head.key != key or not head.holds():
@@ -138,6 +141,8 @@ def replay(connection: Connection, signed: Iterable[SignedHead], key: str) -> Lo
         log.problems.extend(other_roots(log.tree, waiting.pop(log.tree.size, [])))
         if verb == RECORDED:
             log.recorded[seq] = (subject, verb, body)
+        elif verb == ERASED and true == hashed:
+            log.redacted.update(json.loads(body).get("records", ()))
     for size, (head, *_) in waiting.items():
         left = log.tree.size
         log.problems.append(f"the log was cut: {size} events were signed on {head.at}, and {left} are left")
@@ -171,8 +176,13 @@ def strangers(filed: list[SignedHead], stored: list[SignedHead], where: str) -> 
     return [f"the checkpoint at {head.size} events stands in {where} and not in the ledger" for head in lost]
 
 
-def check_records(connection: Connection, recorded: dict[int, tuple[str, str, str]]) -> Kept:
-    """Hold every record against its id and its event, and every event of a record against the record."""
+def check_records(
+    connection: Connection, recorded: dict[int, tuple[str, str, str]], redacted: Set[str] = frozenset()
+) -> Kept:
+    """Hold every record against its id and its event, and every event of a record against the record.
+
+    Of a `redacted` record the last event counts: the ones before it speak of a body that was erased.
+    """
     named: dict[str, str] = {}
     links: set[tuple[str, str, str]] = set()
     problems: list[str] = []
@@ -186,7 +196,13 @@ def check_records(connection: Connection, recorded: dict[int, tuple[str, str, st
             record = BY_KIND[kind].model_validate_json(body)
             links |= {(record_id, role, parent) for role, parent in record.parents()}
             named |= dict.fromkeys(record.blobs(), record_id)
-    problems += [f"{subject} was recorded as event {seq} and is missing" for seq, (subject, *_) in untold.items()]
+    last = {subject: seq for seq, (subject, *_) in recorded.items()}
+    erased = {seq for seq, (subject, *_) in untold.items() if subject in redacted and seq != last[subject]}
+    problems += [
+        f"{subject} was recorded as event {seq} and is missing"
+        for seq, (subject, *_) in untold.items()
+        if seq not in erased
+    ]
     return Kept(records, named, links, problems)
 
 
@@ -211,7 +227,7 @@ def check_blobs(workspace: Workspace, named: dict[str, str], problems: list[str]
         there.add(digest)
     erased: set[str] = set()
     with noting(problems):  # the tombstones come last, for the same reason
-        for event in workspace.ledger.events(verb="erased"):
+        for event in workspace.ledger.events(verb=ERASED):
             erased.update(event.body.get("blobs", ()))
     problems += [f"blob {digest[:12]} was erased and is there" for digest in sorted(there & erased)]
     missing = sorted(named.keys() - there - erased)

@@ -25,6 +25,7 @@ from luthier.progress import Progress, silent
 from luthier.records.data import DatasetVersion, Row, Split
 from luthier.records.training import ModelVersion, Recipe, Run
 from luthier.store import lock
+from luthier.store.erasure import require_whole
 from luthier.store.ledger import Ledger
 from luthier.store.workspace import Workspace
 from luthier.training import finish, preflight
@@ -171,7 +172,8 @@ def get_ready(workspace: Workspace, run: Run, recipe: Recipe, method: Method) ->
 
 
 def read_rows(workspace: Workspace, dataset: DatasetVersion, split: Split) -> Iterator[Row]:
-    """The rows of one split, in the order of the dataset."""
+    """The rows of one split, in the order of the dataset. Raises BadConfig where the version is retired."""
+    require_whole(workspace.ledger, dataset)
     for line in workspace.blobs.lines(dataset.rows):
         if line["split"] == split:
             yield Row.model_validate(line)

@@ -9,12 +9,15 @@ from typing import NamedTuple
 from luthier import plugins
 from luthier.data import build as building
 from luthier.data import score as scoring
+from luthier.data.leakage import Protected
+from luthier.data.protected import read_protected
 from luthier.data.raw import Raw, Refused
 from luthier.data.sources import Extra
 from luthier.feedback import reviews
 from luthier.gateway.desk import Scrubber
 from luthier.records.base import Parent
 from luthier.records.data import DatasetVersion, Row
+from luthier.store import erasure
 from luthier.workflows.session import Session
 
 REVIEWS = "accepted-reviews"
@@ -37,11 +40,22 @@ def build(session: Session, previous: DatasetVersion | None = None) -> DatasetVe
         workspace.blobs,
         key=workspace.pseudonym_key,
         previous=previous,
-        now=building.Now(accepted(session), datetime.now(UTC).date().isoformat()),
+        now=building.Now(
+            accepted(session),
+            datetime.now(UTC).date().isoformat(),
+            forgotten=erasure.forgotten(workspace.ledger),
+            protected=protected(session),
+        ),
         progress=session.progress,
     )
     workspace.ledger.put(version, session.by)
     return version
+
+
+def protected(session: Session) -> list[Protected]:
+    """The questions that training must not see: those of the evaluation, and of the files that the project names."""
+    named = dict.fromkeys((*session.project.evaluation.questions, *session.project.data.protect))
+    return [question for name in named for question in read_protected(session.root / name)]
 
 
 def accepted(session: Session) -> list[Extra]:
@@ -73,7 +87,7 @@ def questions(session: Session, most: int) -> list[str]:
     if version is None:
         return []
     asked: list[str] = []
-    for line in session.workspace.blobs.lines(version.rows):
+    for line in session.workspace.blobs.lines(erasure.left_of(session.workspace.ledger, version).rows):
         row = Row.model_validate(line)
         asked += [message.content for message in row.messages if message.role == "user"][:1]
         if len(asked) >= most:

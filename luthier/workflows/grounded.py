@@ -19,6 +19,7 @@ from luthier.lm.sentences import sentences
 from luthier.records.base import Parent, canonical, sha256
 from luthier.records.data import DatasetVersion, Message, Row
 from luthier.records.knowledge import IndexVersion, Passage
+from luthier.store import erasure
 from luthier.workflows import data, knowledge
 from luthier.workflows.release import newest_index
 from luthier.workflows.session import Session
@@ -39,6 +40,7 @@ def ground(
     `abstain` has the policy's sentence for questions that the documents do not answer, by language.
     Raises BadData where no answer could be grounded.
     """
+    erasure.require_whole(session.workspace.ledger, dialogues)
     blobs = session.workspace.blobs
     part = session.project.training
     turns = answers([Row.model_validate(line) for line in blobs.lines(dialogues.rows)], part.seed)

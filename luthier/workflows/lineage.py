@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from luthier.data.build import impact as rows_of_subject
+from luthier.data.spans import subject_key
 from luthier.errors import UnknownName
 from luthier.records.base import Record
 from luthier.records.data import DatasetVersion, Row
 from luthier.records.knowledge import IndexVersion
 from luthier.records.serving import Deployment, Trace
 from luthier.records.training import ModelVersion
+from luthier.store import erasure
 from luthier.store.ledger import Event
 from luthier.workflows.session import Session
 
@@ -45,6 +47,8 @@ class Impact(NamedTuple):
     """Every record made from them: datasets, runs, models, verdicts, deployments."""
     aliases: tuple[str, ...]
     """Where such a model is or was served."""
+    forgotten: dict[str, int] = {}
+    """Of a person who was forgotten: dataset version → rows of theirs that were erased from it."""
 
 
 def why(session: Session, answer: str) -> Why:
@@ -73,7 +77,7 @@ def rows_about(session: Session, steps: Iterable[Step], documents: set[str], mos
     for version in trained:
         if not isinstance(version, DatasetVersion):
             continue
-        for line in session.workspace.blobs.lines(version.rows):
+        for line in session.workspace.blobs.lines(erasure.left_of(session.workspace.ledger, version).rows):
             named = set(line.get("metadata", {}).get("documents", "").split(","))
             if line["split"] == "train" and named & documents:
                 found.append(Row.model_validate(line))
@@ -86,10 +90,13 @@ def impact(session: Session, asked: str) -> Impact:
     """What stands on a person (name, IBAN, e-mail …), a row (its id) or a document (its name)."""
     rows: dict[str, tuple[str, ...]] = {}
     ledger = session.workspace.ledger
-    starts: list[str] = []
+    key = session.workspace.pseudonym_key
+    forgotten = erasure.remembered(ledger, subject_key(key, asked))
+    starts: list[str] = list(forgotten)
     for version in ledger.ls("dataset", limit=10_000):
         assert isinstance(version, DatasetVersion)
-        found = rows_of_subject(version, session.workspace.blobs, session.workspace.pseudonym_key, asked)
+        left = erasure.left_of(ledger, version)
+        found = rows_of_subject(left, session.workspace.blobs, key, asked)
         found = found or [asked] * row_in(session, version, asked)
         if found:
             rows[version.id] = tuple(found)
@@ -107,14 +114,15 @@ def impact(session: Session, asked: str) -> Impact:
         for link in ledger.descendants(start):
             touched.setdefault(link.child, Step(link.role, link.child, link.depth, ledger.get(link.child)))
     aliases = {step.record.alias for step in touched.values() if isinstance(step.record, Deployment)}
-    return Impact(asked, rows, tuple(touched.values()), tuple(sorted(aliases)))
+    return Impact(asked, rows, tuple(touched.values()), tuple(sorted(aliases)), forgotten)
 
 
 def row_in(session: Session, version: DatasetVersion, asked: str) -> bool:
     """Whether the version has a row of that id."""
     if len(asked) != 16 or not all(letter in "0123456789abcdef" for letter in asked):
         return False
-    return any(line["id"] == asked for line in session.workspace.blobs.lines(version.rows))
+    left = erasure.left_of(session.workspace.ledger, version)
+    return any(line["id"] == asked for line in session.workspace.blobs.lines(left.rows))
 
 
 def models_in(found: Impact) -> list[ModelVersion]:

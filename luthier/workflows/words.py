@@ -7,6 +7,7 @@ from luthier.records.data import DatasetVersion
 from luthier.records.evaluation import EvalReport, GatePolicy, Suite, Verdict
 from luthier.records.feedback import ReviewItem
 from luthier.records.knowledge import IndexVersion
+from luthier.records.labels import LabelSchema, LabelSet
 from luthier.records.serving import Deployment, ServingPolicy
 from luthier.records.training import ModelVersion, Recipe, Run
 
@@ -20,6 +21,10 @@ def in_words(record: Record) -> str:  # noqa: C901, PLR0911, PLR0912 - one line 
             return f"{record.name}: {rows}; from {sources}"
         case IndexVersion():
             return f"{len(record.documents)} documents, {record.chunks} passages, {record.embedder}"
+        case LabelSchema():
+            return f"{record.name}: {', '.join(question.name for question in record.questions)}"
+        case LabelSet():
+            return f"{record.count} labels by {', '.join(record.annotators) or 'models'}"
         case Recipe():
             how = f"LoRA rank {record.lora.rank}" if record.lora else "every weight"
             return f"{record.method} of {record.base}, {how}, rate {record.learning_rate}, seed {record.seed}"

@@ -39,7 +39,8 @@ def test_help(luthier: Luthier, command: tuple[str, ...]) -> None:
 
 
 def test_the_whole_is_listed(luthier: Luthier) -> None:
-    asked = "demo init doctor models data knowledge train eval release serve engine feedback why impact audit jobs keys"
+    asked = "demo init doctor models data knowledge train eval release serve engine feedback "
+    asked += "why impact forget audit jobs keys"
     assert set(COMMANDS) == set(asked.split())
     help_text = luthier("--help").out
     assert all(name in help_text for name in COMMANDS)
@@ -55,6 +56,9 @@ READING = [
     ("feedback", "list", "--state", "all"),
     ("why", "{trace}"),
     ("impact", "fees"),
+    ("forget", "What does", "--dry-run"),
+    ("data", "diff", "{dialogues}", "{dialogues}"),
+    ("data", "tag"),
     ("audit", "verify"),
     ("audit", "log"),
     ("audit", "checkpoint"),

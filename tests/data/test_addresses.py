@@ -70,3 +70,27 @@ def test_over_several_lines():
 )
 def test_what_is_no_address(text):
     assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (
+            "it is 12 fennick lane, apt. 4\n sedgeport\n sweden 12345",
+            "12 fennick lane, apt. 4\n sedgeport\n sweden 12345",
+        ),
+        ("ship to 83 Dora Creek Apt. 176\nSEDGE, NO 14908 please", "83 Dora Creek Apt. 176\nSEDGE, NO 14908"),
+        ("Árpád fejedelem útja 62", "Árpád fejedelem útja 62"),
+        ("Ringstad terrasse 38\n Suite 621\n ARENDAL\n Norway", "Ringstad terrasse 38\n Suite 621\n ARENDAL\n Norway"),
+        ("My zip code here is 90210", "90210"),
+    ],
+)
+def test_what_follows_a_street_belongs_to_it(text, address):
+    assert found(text) == [address]
+
+
+@pytest.mark.parametrize(
+    "text", ["what is 87 divided by 4", "a table for 3 at 5pm", "time off for may 10 to may 15", "the hits of the 70s"]
+)
+def test_small_letters_and_numbers_make_no_address(text):
+    assert found(text) == []

@@ -195,7 +195,7 @@ def test_builds_that_cannot_be(tmp_path, blobs):
     with pytest.raises(UnknownName, match="no source is called 'chat-json'"):
         build(part(half.model_copy(update={"format": "chat-json"})), tmp_path, blobs, key=KEY)
     with pytest.raises(UnknownName, match="no scrubber"):
-        build(part(half, scrubber="none"), tmp_path, blobs, key=KEY)
+        build(part(half, scrubber="presido"), tmp_path, blobs, key=KEY)
 
 
 def test_a_source_that_changes_meanwhile_is_noticed(tmp_path, blobs):

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from luthier.data.dedupe import row_id, same_key
+from luthier.data.dedupe import Said, row_id, same_key
 from luthier.data.score import Marked, read_marked, score
 from luthier.data.split import split_of
 from luthier.errors import BadData
@@ -13,8 +13,8 @@ from luthier.lm.language import language_of
 from luthier.records.data import Message
 
 
-def said(*texts: str) -> tuple[Message, ...]:
-    return tuple(Message(role="user", content=text) for text in texts)
+def said(*texts: str, **more) -> Said:
+    return Said(tuple(Message(role="user", content=text) for text in texts), **more)
 
 
 def test_shares_of_the_splits():
@@ -42,6 +42,13 @@ def test_what_counts_as_the_same():
     assert same_key(said("a", "b")) != same_key(said("a b"))
     assert row_id(said("a")) != row_id(said("A"))
     assert len(row_id(said("a"))) == 16
+
+
+def test_a_preference_and_a_rating_are_other_rows_than_the_dialogue():
+    plain, worse, better = said("a"), said("a", rejected=said("b").messages), said("a", good=True)
+    assert len({row_id(each) for each in (plain, worse, better, said("a", good=False))}) == 4
+    assert len({same_key(each) for each in (plain, worse, better, said("a", good=False))}) == 4
+    assert same_key(worse) == same_key(said("A", rejected=said("b ").messages))
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """Chat JSONL and tables: what is read, what is refused, and that no bytes bring a reader down."""
 
+import gzip
 import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luthier.data import chat_jsonl, lines, table
+from luthier.data import chat_jsonl, table, unpacked
 from luthier.data.raw import Raw, Refused
 from luthier.errors import BadConfig, BadData
 
@@ -105,7 +106,7 @@ def test_tool_calls_that_could_not_be_written_again(tmp_path):
 
 
 def test_a_line_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines, "LONGEST", 1000)
+    monkeypatch.setattr(unpacked, "LONGEST", 1000)
     rows = jsonl(tmp_path, GOOD, b"x" * 5000, GOOD, b"y" * 5000)
     assert [(row.line, isinstance(row, Refused)) for row in rows] == [(1, False), (2, True), (3, False), (4, True)]
     assert "longer than 10 MB" in rows[1].reason
@@ -117,6 +118,16 @@ def test_an_empty_file_and_none(tmp_path):
         list(chat_jsonl.read(tmp_path / "none.jsonl", {}))
     with pytest.raises(BadData, match="cannot be read"):
         list(chat_jsonl.read(tmp_path, {}))
+
+
+@pytest.mark.parametrize("made", [gzip.compress, lambda data: data.decode().encode("utf-16")], ids=["gzip", "utf-16"])
+def test_packed_and_utf_16_files(tmp_path, made):
+    path = tmp_path / "rows"
+    path.write_bytes(made(json.dumps(GOOD).encode() + b"\n\n" + json.dumps(GOOD).encode()))
+    assert [row.line for row in chat_jsonl.read(path, {}) if isinstance(row, Raw)] == [1, 3]
+    path.write_bytes(made("user,assistant\nFée?,8\n".encode()))
+    (raw,) = table.read(path, {})
+    assert raw.messages[0].content == "Fée?"
 
 
 def test_mapped_names(tmp_path):
@@ -176,7 +187,7 @@ def test_templates_metadata_and_languages(tmp_path):
         "Which intent? hi {id}",
         "greeting",
     ]
-    assert rows[0][2:] == ("de", {"dialogue": "7", "shop": "north"})
+    assert rows[0][2:4] == ("de", {"dialogue": "7", "shop": "north"})
 
 
 def test_columns_called_as_the_roles_need_no_mapping(tmp_path):

@@ -26,6 +26,8 @@ MADE = {
     "gate": "gate-bddf2bfcfbcbd6a6a3712a8ff2db29567f4c050fcca1d65249cbcfb9eb2e0ee0",
     "verdict": "verdict-36a67d321d0bd4c04f6d1168223ed4eb4f4ac754e733fd2aef4d469df259ba94",
     "policy": "policy-3a040611a646e8a4923e2200ed521f8f2eb696534915c22de41a988bde459c49",
+    "schema": "schema-187811cdfcc2296d4bf1ca0a6edb18cd5ef34fa78f8789e2229d25e04e199981",
+    "labels": "labels-acb41571dd4b691c1fd59726d20560829ff6bdf5541b177c977d2db972299276",
 }
 """Ids of the samples that are named by their content."""
 HAPPENED = {

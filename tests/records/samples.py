@@ -7,6 +7,7 @@ from luthier.records.data import DatasetVersion, Message, SourceUse
 from luthier.records.evaluation import EvalReport, GatePolicy, Limit, LimitResult, Measure, Suite, Verdict
 from luthier.records.feedback import ReviewItem
 from luthier.records.knowledge import Citation, DocumentVersion, IndexVersion, Passage
+from luthier.records.labels import LabelQuestion, LabelSchema, LabelSet
 from luthier.records.serving import Decision, Deployment, Rule, ServingPolicy, Trace
 from luthier.records.training import ModelVersion, Recipe, Run
 
@@ -90,6 +91,11 @@ TRACE = Trace(
     milliseconds={"generate": 12.5},
 )
 
+SCHEMA = LabelSchema(
+    name="tone", questions=(LabelQuestion(name="kind", type="choice", options=("warm", "cold")),), guidelines="Be fair."
+)
+LABELS = LabelSet(dataset=DATASET.id, schema_id=SCHEMA.id, labels=B, count=2, annotators=("ann", "ben"))
+
 KEPT: tuple[Record, ...] = (
     DATASET,
     RECIPE,
@@ -103,4 +109,6 @@ KEPT: tuple[Record, ...] = (
     POLICY,
     DEPLOYMENT,
     REVIEW,
+    SCHEMA,
+    LABELS,
 )

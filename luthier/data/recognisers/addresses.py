@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Literal, NamedTuple
 
+from luthier.data.recognisers.gazetteer import folded, lists
 from luthier.data.recognisers.hit import BLANK, Hit, near, one_line, words
 from luthier.data.recognisers.streets import (
     BEFORE,
@@ -19,7 +20,9 @@ from luthier.data.recognisers.streets import (
     BOX,
     COUNTRY,
     ENGLISH,
+    FLAT,
     GERMANIC,
+    HUNGARIAN,
     INSIDE,
     LINK,
     PLACED,
@@ -57,12 +60,15 @@ NOT_STREET = re.compile(
         r"""
         \b(?:eur|euros?|usd|gbp|chf|uhr|days?|tage?n?|weeks?|months?|monaten?|years?|jahren?|minutes?|minuten|hours?|stunden
         |percent|prozent|mb|gb|kg|km|version|step|schritt|section|kapitel|montag|dienstag|mittwoch|donnerstag|freitag
-        |samstag|sonntag|spring|during|string|thing|card|karte|konto|account|option|level)\b|(?:^|\s)(?:19|20)\d\d$
+        |samstag|sonntag|spring|during|string|thing|card|karte|konto|account|option|level)\b|(?:^|\s)(?:19|20)\d\d$|\d0s\b
         """
     ),
     re.I,
 )
 
+KIND = re.compile(rf"{ENGLISH}|Apartment|Apt|Suite|Ste|Unit|Flat|Box")
+"""Words of everyday life that addresses have."""
+WORD_AT = re.compile(r"[^\W\d_]+")
 Needs = Literal["nothing", "cue", "plain words", "both", "box"]
 
 
@@ -95,9 +101,14 @@ def streets() -> Iterator[tuple[str, Needs, float]]:
     yield rf"{begin}{HOUSE_FIRST},?{BLANK}(?:{WORD}{BLANK}|{ordinal}){{1,4}}{ENGLISH}{side}{tail}", "nothing", 0.85
     yield rf"{begin}(?:{WORD}{BLANK})?{GERMANIC}{BLANK}{NUMBER_SIGN}{HOUSE}{tail}", "nothing", 0.85
     yield rf"{begin}(?:{WORD}{BLANK}){{1,4}}{BEHIND}{BLANK}{HOUSE}\.?{tail}", "nothing", 0.85
+    yield (
+        rf"{begin}(?:{WORD}{BLANK}){{1,3}}(?:[^\W\d_]{{3,20}}{BLANK})?{HUNGARIAN}{BLANK}{HOUSE}\.?{tail}",
+        "nothing",
+        0.85,
+    )
     yield rf"{begin}{BEFORE}{BLANK}?{linked}{{1,7}}{NUMBER_SIGN}{HOUSE}{tail}", "nothing", 0.85
     yield (
-        rf"(?<![\w.,]){HOUSE_FIRST}(?:\s?(?:bis|ter))?,?{BLANK}{BEFORE}{BLANK}{joined}{{0,5}}{WORD}{ENDED}{tail}",
+        rf"{begin}(?<![\w.,]){HOUSE_FIRST}(?:\s?(?:bis|ter))?,?{BLANK}{BEFORE}{BLANK}{joined}{{0,5}}{WORD}{ENDED}{tail}",
         "nothing",
         0.8,
     )
@@ -113,6 +124,8 @@ def others() -> Iterator[tuple[str, Needs, float]]:
     last = rf"(?:{WORD}(?:{BLANK}|{ENDED}))"
     tail = rest()
     yield rf"{begin}{BOX}(?:{MILITARY})?{tail}", "box", 0.8
+    yield rf"(?<![\w.,])(?:{HOUSE_FIRST}{BLANK}){{1,2}}(?:{WORD}{BLANK}){{0,4}}{WORD}{GAP}{FLAT}{tail}", "nothing", 0.8
+    yield rf"{begin}(?:{WORD}{BLANK}){{1,5}}{HOUSE}{GAP}{FLAT}{tail}", "nothing", 0.8
     yield rf"{begin}{BOX}{MILITARY}", "nothing", 0.85
     yield rf"(?<![\w.,]){HOUSE_FIRST},?{BLANK}{WORD}{BLANK}{several}{{0,5}}{HOUSE}\.?{tail}", "plain words", 0.6
     yield rf"(?<!\w){WORD}{BLANK}{several}{{0,4}}{HOUSE}{ENDED}{tail}", "both", 0.6
@@ -120,7 +133,8 @@ def others() -> Iterator[tuple[str, Needs, float]]:
     corner = rf"(?:{HOUSE_FIRST}{BLANK})?(?:{WORD}{BLANK}){{1,5}}(?:{HOUSE}{BLANK})?and{BLANK}{last}{{1,5}}"
     yield rf"(?<!\w)(?:[Tt]he{BLANK})?[Cc]orner of{BLANK}{corner}", "nothing", 0.6
     yield rf"(?<![\w.,-]){POSTCODE}{BLANK}{TOWN}", "both", 0.5
-    yield rf"{ZIP}(?:{BLANK}(?:is|ist|es|est|è))?\W{{1,3}}(?P<only>{POSTCODE})", "nothing", 0.6
+    yield rf"(?<!\w){ZIP}(?!\w)[^\d\n.?!]{{1,24}}?(?<!\w)(?P<only>{POSTCODE})", "nothing", 0.6
+    yield rf"(?<![\w.,-])(?P<only>{POSTCODE})[^\w\n]{{1,3}}{ZIP}(?!\w)", "nothing", 0.6
 
 
 @cache
@@ -131,14 +145,51 @@ def grammar() -> tuple[Line, ...]:
     )
 
 
+@cache
+def continued() -> re.Pattern[str]:
+    """One more part of an address: a flat, a postcode, a country, or a town that one of them follows."""
+    state = r"[A-Z]{2,3}(?!\w)"
+    country = rf"{COUNTRY}(?: \([^()\n]{{2,20}}\))?"
+    sure = rf"(?:{POSTCODE}|{country}|{state}{BLANK}{POSTCODE})"
+    return re.compile(
+        rf"(?:{GAP}|{BLANK})(?:{INSIDE}|{sure}(?:{BLANK}{POSTCODE})?"
+        rf"|{TOWN}(?:{GAP}{state})?(?=(?:{GAP}|{BLANK}){sure}))"
+    )
+
+
 def addresses(text: str, language: str) -> Iterator[Hit]:
-    """Postal addresses, with flat, postcode, town and country where they follow."""
+    """Postal addresses, with flat, postcode, town and country where they follow.
+
+    A text without a single capital is read as if its words had them; then an everyday word inside speaks against it.
+    """
+    small = not any(letter.isupper() for letter in text)
+    view = re.sub(r"(?<!\w)[^\W\d_]", lambda first: raised(first, text), text) if small else text
     for line in grammar():
-        for match in line.pattern.finditer(text):
+        for match in line.pattern.finditer(view):
             start, end = match.span("only" if "only" in line.pattern.groupindex else 0)
-            end = start + len(text[start:end].rstrip(" ,.;\n\t"))
-            if start < end and fits(text, start, end, line.needs):
+            end = start + len(view[start:end].rstrip(" ,.;\n\t"))
+            if start < end and (
+                fits_small(view, start, end, line.needs) if small else fits(view, start, end, line.needs)
+            ):
+                while line.needs != "both" and (more := continued().match(view, end)):
+                    end = more.end()
                 yield Hit(start, end, "ADDRESS", line.score)
+
+
+def raised(first: re.Match[str], text: str) -> str:
+    """The first letter of a word as a capital, unless it is one that stays small inside addresses."""
+    word = WORD_AT.match(text, first.start())
+    upper = first.group().upper()
+    return first.group() if len(upper) > 1 or (word and re.fullmatch(LINK, word.group())) else upper
+
+
+def fits_small(text: str, start: int, end: int, needs: Needs) -> bool:
+    """Whether [start, end) of a text that was written without capitals can be an address: common words are none."""
+    if needs == "nothing" and near(text, start, end, CUE, 70):
+        return fits(text, start, end, needs)
+    given = (word for word in WORD_AT.findall(re.split(r"[,\n]", text[start:end])[0]) if not KIND.fullmatch(word))
+    strange = not any(folded(word) in lists().common for word in given if len(word) > 1)
+    return strange and fits(text, start, end, needs)
 
 
 def fits(text: str, start: int, end: int, needs: Needs) -> bool:

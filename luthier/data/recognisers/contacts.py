@@ -27,6 +27,8 @@ SPOKEN_EMAIL = re.compile(
     ),
     re.I,
 )
+AT = re.compile(r"@|(?<!\w)(?:at|ät|arroba)(?!\w)", re.I)
+"""What every e-mail address has, in whatever spelling."""
 PHONE = re.compile(
     r"(?<![\w.,/#-])(?<![\d] )(?:\+|\(\+|(?=[\d(]))(?:\d|\(\d)[\d()]*(?:[ \u00a0./\-–]{1,2}\(?\d[\d()]*){0,8}"
     r"(?:\s?(?:x|ext\.?|Durchwahl|-)\s?\d{1,6})?(?![\w@])(?![.,:]\d)"
@@ -51,7 +53,9 @@ NOT_PHONE_CUE = re.compile(
     one_line(
         r"""
         (?:account|konto\w*|kunden\w*|cuenta|reference|ref|order|case|ticket|invoice|rechnung\w*|vorgang\w*|referenz\w*
-        |pedido|factura|IBAN|BIC|BLZ|zip|plz|postcode|code)\W{0,3}(?:number|nummer|nr|no|id)?\W{0,3}(?:is|ist
+        |pedido|factura|IBAN|BIC|BLZ
+        |ssn|social security|steuer-?id|idnr\.?|dni|nie|nif|bsn|cpf|pesel|tax
+        |zip|plz|postcode|code)\W{0,3}(?:number|nummer|nr|no|id)?\W{0,3}(?:is|ist
         |es)?\W{0,2}$
         """
     ),
@@ -82,7 +86,7 @@ URL = re.compile(r"(?<![\w@])(?:https?://|www\.)[^\s<>\"')\]]{3,300}", re.I)
 
 def urls(text: str, language: str) -> Iterator[Hit]:
     """Web addresses."""
-    for match in URL.finditer(text):
+    for match in URL.finditer(text) if "://" in text or "www." in text.casefold() else ():
         yield Hit(match.start(), match.start() + len(match.group().rstrip(".,;:!?")), "URL", 0.9)
 
 
@@ -92,7 +96,7 @@ ABROAD = ("DE", "FR", "IT", "ES", "GB", "US", "NL", "BE", "AT", "CH", "PL", "SE"
 
 def emails(text: str, language: str) -> Iterator[Hit]:
     """E-mail addresses, also where `@` or the dot is written out to hide them from machines."""
-    for pattern in (EMAIL, SPOKEN_EMAIL):
+    for pattern in (EMAIL, SPOKEN_EMAIL) if AT.search(text) else ():
         for match in pattern.finditer(text):
             yield Hit(match.start(), match.end(), "EMAIL", 0.95)
 

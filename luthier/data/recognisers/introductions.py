@@ -49,7 +49,8 @@ WEAK = one_line(
     i am|i['’]m|this is|it['’]?s|here is|ich bin(?: die| der)?|hier ist|hier|soy|aquí|habla|je suis|sono|ik ben|sou
     |my (?:husband|wife|daughter|son|mother|father|brother|sister|partner|friend|colleague|boss|neighbou?r|flatmate
     |landlord|tenant|uncle|aunt)(?:['’]s name is|,| is)?|mein(?:e|em|en|er)? (?:mann|frau|tochter|sohn|mutter|vater
-    |bruder|schwester|partner|partnerin|freundin?|kollegin?|chefin?|nachbarin?|vermieterin?)(?: heißt|,)?
+    |bruder|schwester|partner|partnerin|freund(?:in)?|kolleg(?:e|en|in)|chef(?:in)?|nachbar(?:n|in)?
+    |vermieter(?:in)?)(?: heißt|,)?
     |mi (?:marido|mujer|esposa|esposo|hija|hijo|madre|padre|hermana|hermano|pareja|amiga|amigo|jefa|jefe|casero
     |vecina|vecino)(?: se llama|,)?
     """

@@ -33,7 +33,7 @@ GERMANIC = one_line(
 BEHIND = one_line(
     r"""
     (?:[Ss]tra(?:ß|ss)e|[Ss]tr\.|[Gg]asse|[Ww]eg|[Aa]llee|[Pp]latz|[Dd]amm|[Uu]fer|[Rr]ing|utca|u\.|útja|út|tér
-    |körút|ulice|nám\.|náměstí|trg|tee|tänav|mnt|pst|cesta|ulica)
+    |körút|terrasse|gate|gata|vei|veg|vej|väg|plass|plads|plats|backe|laan|straat|plein|wei|ulice|nám\.|náměstí|trg|tee|tänav|mnt|pst|cesta|ulica)
     """
 )
 """Kinds of street that stand behind the name as a word of their own: Lange Straße, Kossuth Lajos utca."""
@@ -76,6 +76,10 @@ INSIDE = one_line(
     """
 )
 """A flat, floor or door."""
+FLAT = r"(?:Apartment|Apt|Suite|Ste|Unit|Flat)\.?\s?(?:#|[Nn]o\.?\s?)?\w{1,5}(?!\w)"
+"""A flat by words that stand in addresses and hardly anywhere else."""
+HUNGARIAN = r"(?:utcája|utca|útja|út|tere|tér|körút|köz|sétány|rakpart|u\.)"
+"""Kinds of street of Hungarian addresses, whose names may have a word without a capital: Árpád fejedelem útja."""
 COUNTRY = one_line(
     r"""
     (?:United Kingdom|Great Britain|England|Scotland|Wales|Northern Ireland|Ireland|UK|United States(?: of America)?

@@ -1,0 +1,159 @@
+"""The way back from placeholders to values, for those who hold its key: a file of sealed entries, one a dialogue.
+
+An entry is AES-256-GCM over the JSON object {placeholder: value}, bound to its dataset and dialogue, so that it opens
+nowhere else. Which entry is whose shows in the file only as a keyed hash. The key is 32 bytes in `keys/vault.key`
+beside the workspace's other keys and in no backup of the data: whoever loses it has lost the mapping for good, as
+nobody can draw it again; whoever destroys it has forgotten everyone at once.
+
+Knows nothing of when a dialogue is scrubbed or who may look: that is for whoever calls.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from luthier.data.spans import PLACEHOLDER
+from luthier.errors import Missing, Tampered
+from luthier.records.data import Scrubbed
+
+KEY = "vault.key"
+NONCE = 12
+"""Bytes drawn for each entry (NIST SP 800-38D)."""
+LOST = "restore it from a backup; without it the vault cannot be opened, by anybody"
+
+
+def vault_key(keys: Path, *, create: bool = False) -> bytes:
+    """The 32 bytes of the vault's key in the folder `keys`; with `create` drawn where there is none.
+
+    Raises Missing where it is lost, Tampered where the file holds anything else.
+    """
+    path = keys / KEY
+    if create and not path.exists():
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:  # another process drew it between the two lines
+            return vault_key(keys)
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise Missing(f"the vault's key {path} cannot be read: {error.strerror or error}", LOST) from error
+    if len(key) != 32:
+        raise Tampered(f"{path} holds {len(key)} bytes, and a key has 32", LOST)
+    return key
+
+
+def mapping(texts: Sequence[Scrubbed]) -> dict[str, str]:
+    """Placeholder → the first spelling of what it stands for, from the scrubbed texts of one dialogue."""
+    values: dict[str, str] = {}
+    for text in texts:
+        places, shift = list(text.found), 0
+        for item in places:
+            match = PLACEHOLDER.match(text.text, item.start + shift)
+            if match:
+                values.setdefault(match.group(), item.text)
+                shift += len(match.group()) - (item.end - item.start)
+    return values
+
+
+class Vault:
+    """The sealed entries in the file `path`, opened with `key` (32 bytes). One process at a time may write."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self.path = path
+        self.key = key
+
+    def name(self, dataset: str, dialogue: str) -> str:
+        """What an entry is filed under: nothing can be read from it without the key."""
+        return hmac.new(self.key, bound(dataset, dialogue), hashlib.sha256).hexdigest()[:32]
+
+    def put(self, dataset: str, dialogue: str, values: Mapping[str, str]) -> None:
+        """Seal the values of one dialogue and add them to the file; the latest entry of a dialogue counts."""
+        line = json.dumps({"name": self.name(dataset, dialogue), "sealed": self.sealed(dataset, dialogue, values)})
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)  # a crash may have left half a line
+            file.seek(0, os.SEEK_END)
+            file.write(f"{line}\n".encode("ascii"))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def reveal(self, dataset: str, dialogue: str) -> dict[str, str]:
+        """The values of one dialogue by placeholder; empty where it has none.
+
+        Raises Tampered where an entry was changed, or was sealed with another key or for another dialogue.
+        """
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        name = self.name(dataset, dialogue)
+        found = [entry["sealed"] for entry in self.entries() if entry["name"] == name]
+        if not found:
+            return {}
+        try:
+            sealed = base64.b64decode(found[-1], validate=True)
+            opened = AESGCM(self.key).decrypt(sealed[:NONCE], sealed[NONCE:], bound(dataset, dialogue))
+        except (InvalidTag, ValueError) as error:
+            raise Tampered(f"an entry of {self.path} does not open", "restore the vault from a backup") from error
+        values: dict[str, str] = json.loads(opened)
+        return values
+
+    def restored(self, dataset: str, dialogue: str, texts: Iterable[str]) -> list[str]:
+        """Texts of the dialogue with what stood there before; placeholders that the vault does not know stay."""
+        values = self.reveal(dataset, dialogue)
+        return [PLACEHOLDER.sub(lambda match: values.get(match.group(), match.group()), text) for text in texts]
+
+    def forget(self, gone: Iterable[tuple[str, str]]) -> int:
+        """Remove the entries of these (dataset, dialogue) pairs from the file; how many there were."""
+        names = {self.name(*pair) for pair in gone}
+        entries = list(self.entries())
+        kept = [entry for entry in entries if entry["name"] not in names]
+        if len(kept) < len(entries):
+            beside = self.path.with_suffix(".new")
+            with os.fdopen(
+                os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii"
+            ) as file:
+                file.writelines(json.dumps(entry) + "\n" for entry in kept)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
+        return len(entries) - len(kept)
+
+    def sealed(self, dataset: str, dialogue: str, values: Mapping[str, str]) -> str:
+        """The values, encrypted and bound to their dialogue: base64 of nonce and ciphertext."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = os.urandom(NONCE)
+        plain = json.dumps(dict(sorted(values.items())), ensure_ascii=True).encode("ascii")
+        return base64.b64encode(nonce + AESGCM(self.key).encrypt(nonce, plain, bound(dataset, dialogue))).decode(
+            "ascii"
+        )
+
+    def entries(self) -> Iterator[dict[str, str]]:
+        """The lines of the file; a last line that was cut off by a crash is left out. Raises Tampered for any other."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_text("ascii", "replace").split("\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line) if line else None
+            except ValueError:
+                entry = False
+            if isinstance(entry, dict) and {"name", "sealed"} <= entry.keys():
+                yield entry
+            elif entry is not None and number < len(lines):
+                raise Tampered(f"line {number} of {self.path} is no entry", "restore the vault from a backup")
+
+
+def bound(dataset: str, dialogue: str) -> bytes:
+    """Dataset and dialogue as bytes, so that no two pairs give the same."""
+    return json.dumps([dataset, dialogue], ensure_ascii=True).encode("ascii")
