@@ -43,8 +43,9 @@ def diff(before: str | None, after: str | None, project: Path, as_json: bool) ->
     console = Console(highlight=False, soft_wrap=True)
     console.print(summary(found))
     for facet, values in found.composition.items():
-        moved = [(value, was, now, f"{now - was:+d}") for value, (was, now) in values.items()]
-        console.print(table_of(facet.capitalize(), ("", "before", "after", "change"), moved))
+        moved = [(value, was, now, f"{now - was:+d}") for value, (was, now) in values.items() if was != now]
+        if moved:
+            console.print(table_of(facet.capitalize(), ("", "before", "after", "change"), moved))
 
 
 def as_data(found: Diff) -> dict[str, object]:
