@@ -81,7 +81,7 @@ def base_of(project: Path) -> str:
     return str(inside) if inside.is_dir() else opened.project.base
 
 
-def segments(messages: Sequence[Message], chat: Chat | None) -> list[Segment]:
+def segments(messages: Sequence[Message], chat: Chat | None, tools: Sequence[dict[str, Any]] = ()) -> list[Segment]:
     """The row's text in spans. Raises BadData where the template cannot render it.
 
     A plain text (one assistant turn alone) is learnt as it stands, without a template.
@@ -90,7 +90,7 @@ def segments(messages: Sequence[Message], chat: Chat | None) -> list[Segment]:
         return [Segment(messages[0].content, True)]
     if chat is None or sum(len(message.content) for message in messages) > RENDERED:
         return [segment for message in messages for segment in role_by_role(message)]
-    ids, learnt = chat.training_ids(messages)
+    ids, learnt = chat.training_ids(messages, tools)
     runs = groupby(zip(ids, learnt, strict=True), key=lambda pair: pair[1])
     return [Segment(str(chat.tokenizer.decode([token for token, _ in run])), on) for on, run in runs]
 
@@ -113,9 +113,9 @@ def as_data(row: Raw, chat: Chat | None) -> dict[str, Any]:
         [each.model_copy(update={"weight": 0}) for each in row.messages[:-1]] if compared(row) else row.messages[:-1]
     )
     try:
-        made["segments"] = [segment._asdict() for segment in segments((*before, row.messages[-1]), chat)]
+        made["segments"] = [segment._asdict() for segment in segments((*before, row.messages[-1]), chat, row.tools)]
         if row.rejected:
-            instead = segments((*before, *row.rejected), chat)
+            instead = segments((*before, *row.rejected), chat, row.tools)
             made["rejected"] = [segment._asdict() for segment in instead]
     except BadData as error:
         made["problem"] = str(error)

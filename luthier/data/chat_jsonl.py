@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from luthier.data.lines import NOT_UTF8, TOO_LONG, lines
-from luthier.data.raw import EXCERPT, NotADialogue, Raw, Refused, language_tag, message, ordered
+from luthier.data.raw import DEEPEST, EXCERPT, NotADialogue, Raw, Refused, deeper, language_tag, message, ordered
 from luthier.errors import BadConfig
 
-FIELDS = ("messages", "language", "dialogue")
+FIELDS = ("messages", "language", "dialogue", "tools")
 """What a mapping may rename: {"messages": "conversation"}."""
 
 
@@ -84,7 +84,18 @@ def dialogue(number: int, data: Any, mapping: Mapping[str, str]) -> Raw:
     if names["dialogue"] in data:
         metadata |= single({"dialogue": data[names["dialogue"]]})
     language = data.get(names["language"]) or metadata.pop("language", "")
-    return Raw(number, turns, language_tag(language), metadata)
+    return Raw(number, turns, language_tag(language), metadata, tools=called(data.get(names["tools"])))
+
+
+def called(tools: Any) -> tuple[dict[str, Any], ...]:
+    """The tools of a line. Raises NotADialogue where they are not as the chat format has them."""
+    if tools is None:
+        return ()
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise NotADialogue("tools is no list of objects")
+    if deeper(tools, DEEPEST):
+        raise NotADialogue("tools is nested too deeply")
+    return tuple(tools)
 
 
 def single(values: Any) -> dict[str, str]:

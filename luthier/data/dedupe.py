@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from unicodedata import normalize
 
@@ -21,19 +21,25 @@ class Said(NamedTuple):
     messages: Sequence[Message]
     rejected: Sequence[Message] = ()
     good: bool | None = None
+    tools: Sequence[Mapping[str, object]] = ()
+
+    @property
+    def more(self) -> list[object]:
+        """What a row says beside its messages; empty for a plain dialogue."""
+        return [self.good, list(self.tools)] if self.rejected or self.tools or self.good is not None else []
 
 
 def row_id(said: Said) -> str:
     """sha256 over the scrubbed messages (and what was rejected, or the rating) as JSON, first 16 letters."""
     turns = [message.model_dump(mode="json", exclude_defaults=True) for message in said.messages]
     more = [message.model_dump(mode="json", exclude_defaults=True) for message in said.rejected]
-    return digest([turns, more, said.good] if more or said.good is not None else turns)[:16]
+    return digest([turns, more, *said.more] if said.more else turns)[:16]
 
 
 def same_key(said: Said) -> str:
     """Equal for rows whose words are equal; case, blanks and spellings of one character (NFKC) do not count."""
     turns, more = spelt(said.messages), spelt(said.rejected)
-    return digest([*turns, more, said.good] if said.rejected or said.good is not None else turns)
+    return digest([*turns, more, *said.more] if said.more else turns)
 
 
 def spelt(messages: Sequence[Message]) -> list[object]:

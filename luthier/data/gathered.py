@@ -88,8 +88,8 @@ class Gathered:
             return None
         subject = subject_key(self.key, raw.subject) if raw.subject else ""
         people |= {subject} - {""}
-        messages, metadata, rejected = with_texts(raw, [text.text for text in found])
-        said = Said(messages, rejected, raw.good)
+        messages, metadata, rejected, tools = with_texts(raw, [text.text for text in found])
+        said = Said(messages, rejected, raw.good, tools)
         same = same_key(said)
         if same in self.ids:
             self.duplicates += 1
@@ -105,6 +105,7 @@ class Gathered:
             messages=messages,
             language=spoken_in(raw),
             metadata=metadata,
+            tools=tools,
             rejected=rejected,
             good=raw.good,
             licence=raw.licence,

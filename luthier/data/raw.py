@@ -37,6 +37,8 @@ class Raw(NamedTuple):
     """Whom it comes from, as the source spells it: never stored."""
     collected: str = ""
     """ISO date."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """What the assistant may call."""
 
 
 class Refused(NamedTuple):

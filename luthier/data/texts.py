@@ -21,6 +21,7 @@ class Dialogue(NamedTuple):
     messages: tuple[Message, ...]
     metadata: dict[str, str]
     rejected: tuple[Message, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
 
 
 def texts_of(raw: Raw) -> list[str]:
@@ -48,7 +49,8 @@ def changed(raw: Raw, change: Callable[[str], str]) -> Dialogue:
     """
     messages = tuple(message(each, change) for each in raw.messages)
     metadata = {name: change(value) for name, value in raw.metadata.items()}
-    return Dialogue(messages, metadata, tuple(message(each, change) for each in raw.rejected))
+    rejected = tuple(message(each, change) for each in raw.rejected)
+    return Dialogue(messages, metadata, rejected, tuple(spoken(tool, change) for tool in raw.tools))
 
 
 def message(each: Message, change: Callable[[str], str]) -> Message:

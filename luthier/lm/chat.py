@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from luthier.errors import BadConfig, BadData
 from luthier.records.base import canonical, sha256
 from luthier.records.data import Message
+
+Tool = Mapping[str, Any]
+"""A function that the assistant may call: {"type": "function", "function": {"name", "description", "parameters"}}."""
+PROBE: Tool = {"type": "function", "function": {"name": "probe", "description": "", "parameters": {}}}
 
 
 class Ids(NamedTuple):
@@ -48,36 +52,44 @@ class Chat:
             )
         return cls(tokenizer, stop_ids(folder, tokenizer))
 
-    def text(self, messages: Sequence[Message], *, prompt: bool = False) -> str:
+    def text(self, messages: Sequence[Message], *, prompt: bool = False, tools: Sequence[Tool] = ()) -> str:
         """The dialogue as the template writes it; with `prompt`, up to where the assistant begins to speak.
+
+        `tools` are what the assistant may call, in OpenAI's form; `takes_tools` says whether the template shows them.
 
         Raises jinja2's TemplateError where the template refuses these messages, e.g. a role that it does not know.
         """
         turns = [as_template_input(message, self.special) for message in messages]
-        rendered = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=prompt)
+        shown = [dict(tool) for tool in tools] or None
+        rendered = self.tokenizer.apply_chat_template(turns, tools=shown, tokenize=False, add_generation_prompt=prompt)
         return str(rendered)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of rendered text. Special tokens are in the text already, so none are added."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+    def prompt_ids(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
         """What a server feeds the model so that it speaks next."""
-        return self.encode(self.text(messages, prompt=True))
+        return self.encode(self.text(messages, prompt=True, tools=tools))
 
-    def training_ids(self, messages: Sequence[Message]) -> Ids:
+    def training_ids(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> Ids:
         """The dialogue as ids, with every assistant turn learnt unless its weight is 0.
 
         What a server would feed before each turn is a prefix of the ids, so what is trained is what is served, token
-        for token. Raises BadData where the template or the tokenizer breaks that.
+        for token. Raises BadData where the template or the tokenizer breaks that, or has no place for `tools`.
         """
+        if tools and not self.takes_tools:
+            raise BadData(
+                "the dialogue has tools, and the base's chat template shows none",
+                "take a base whose template does, or take the tools out of the rows",
+            )
         ids: list[int] = []
         learnt: list[bool] = []
         done = ""
         for turn, message in enumerate(messages):
             if message.role != "assistant":
                 continue
-            before, after = self.around(messages, turn)
+            before, after = self.around(messages, turn, tools)
             if not before.startswith(done) or not after.startswith(before):
                 raise BadData(
                     f"the chat template renders turn {turn + 1} differently once the dialogue goes on",
@@ -96,10 +108,17 @@ class Chat:
             learnt += [message.weight != 0] * (len(whole) - len(prompt))
         return Ids(ids, learnt)
 
-    def around(self, messages: Sequence[Message], turn: int) -> tuple[str, str]:
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether the template writes down the tools that it is given."""
+        hello = [Message(role="user", content="Hello")]
+        return self.text(hello, tools=[PROBE]) != self.text(hello)
+
+    def around(self, messages: Sequence[Message], turn: int, tools: Sequence[Tool] = ()) -> tuple[str, str]:
         """The dialogue as rendered just before and just after the assistant's `turn`."""
         try:
-            return self.text(messages[:turn], prompt=True), self.text(messages[: turn + 1])
+            before = self.text(messages[:turn], prompt=True, tools=tools)
+            return before, self.text(messages[: turn + 1], tools=tools)
         except TemplateError as error:
             raise BadData(
                 f"the chat template refuses the dialogue up to turn {turn + 1} ({error})",

@@ -33,6 +33,8 @@ class Row(Value):
     messages: tuple[Message, ...]
     language: str = ""
     metadata: dict[str, str] = {}
+    tools: tuple[dict[str, Any], ...] = ()
+    """What the assistant may call, in OpenAI's form."""
     rejected: tuple[Message, ...] = ()
     """What was not preferred, in place of the last assistant turn: the row is a preference."""
     good: bool | None = None

@@ -20,7 +20,7 @@ from luthier.training.method import Batch, Item, Loss, Method
 
 def prepare(row: Row, chat: Chat) -> Item:
     """The row as ids, its assistant turns learnt."""
-    rendered = chat.training_ids(row.messages)
+    rendered = chat.training_ids(row.messages, row.tools)
     return Item(row.id, rendered.ids, rendered.learnt)
 
 

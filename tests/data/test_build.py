@@ -281,3 +281,13 @@ def test_the_forgotten_do_not_come_back(tmp_path, blobs):
     assert made.left_out == {"a person in it was forgotten": 2}
     held = b"".join(path.read_bytes() for path in (tmp_path / "blobs").rglob("*") if path.is_file())
     assert b"Schmidt" not in held
+
+
+def test_tools_stay_with_their_row(tmp_path, blobs):
+    tool = {"type": "function", "function": {"name": "balance", "description": "Ask Anna Schmidt", "parameters": {}}}
+    desk = source(tmp_path, "desk", chat("Rate?", tools=[tool]), chat("Rate?"))
+    made = build(part(desk), tmp_path, blobs, key=KEY)
+    first, second = rows(made, blobs)
+    assert first.tools[0]["function"]["name"] == "balance"
+    assert "Schmidt" not in str(first.tools)
+    assert (second.tools, made.duplicates) == ((), 0)

@@ -4,7 +4,7 @@ import gzip
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from luthier.data import chat_jsonl, table, unpacked
@@ -144,9 +144,13 @@ ANY_LINES = st.lists(
 )
 
 
+PACKED = (unpacked.GZIP, *unpacked.ARCHIVES, b"\xff\xfe", b"\xfe\xff")
+
+
 @settings(max_examples=100, deadline=None)
 @given(ANY_LINES.map(b"\n".join))
 def test_any_bytes_give_rows_or_refusals(tmp_path_factory, data):
+    assume(not data.startswith(PACKED))  # what becomes of those is tested beside `unpacked`
     path = tmp_path_factory.mktemp("any") / "rows"
     path.write_bytes(data)
     rows = list(chat_jsonl.read(path, {}))
@@ -216,3 +220,15 @@ def test_tables_that_cannot_be_used(tmp_path):
     for empty in ("", "\n", b"\xff\xfe\n"):
         with pytest.raises(BadData, match="no header"):
             csv(tmp_path, empty, {})
+
+
+def test_what_the_assistant_may_call_is_read(tmp_path):
+    turns = [{"role": "user", "content": "Weather?"}, {"role": "assistant", "content": "Sunny."}]
+    tool = {"type": "function", "function": {"name": "weather", "description": "Today's", "parameters": {}}}
+    lines = [{"messages": turns, "tools": [tool]}, {"messages": turns, "tools": "weather"}, {"messages": turns}]
+    file = tmp_path / "tools.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    with_tool, refused, plain = chat_jsonl.read(file, {})
+    assert with_tool.tools == (tool,)
+    assert "tools is no list" in refused.reason
+    assert plain.tools == ()

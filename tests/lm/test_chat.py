@@ -281,3 +281,23 @@ def test_tool_calls_reach_the_template(tmp_path: Path) -> None:
 
 def test_a_family_is_described_whole() -> None:
     assert all(isinstance(one, Family) and one.end in one.special for one in FAMILIES.values())
+
+
+def test_tools_reach_the_template_or_are_refused(tmp_path: Path) -> None:
+    plain = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    tool = {"type": "function", "function": {"name": "block_card", "description": "", "parameters": {}}}
+    (tmp_path / "shows").mkdir()
+    (tmp_path / "silent").mkdir()
+    shows = chat_of(tmp_path / "shows", "{% for t in tools or [] %}{{ t.function.name }}\n{% endfor %}" + plain)
+    silent = chat_of(tmp_path / "silent", plain)
+    assert shows.takes_tools
+    assert not silent.takes_tools
+    assert shows.text(TALK, tools=[tool]).startswith("block_card\n")
+    ids = shows.training_ids(TALK, [tool]).ids
+    assert ids[: len(shows.prompt_ids(TALK[:1], [tool]))] == shows.prompt_ids(TALK[:1], [tool])
+    assert silent.training_ids(TALK).ids
+    with pytest.raises(BadData, match="chat template shows none"):
+        silent.training_ids(TALK, [tool])
