@@ -6,8 +6,7 @@ What takes the whole set (contradictions, balance) stands in `detectors/` too an
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple
 
@@ -61,16 +60,6 @@ def asked(name: str, detector: Detector, row: Row) -> float:
     if not isinstance(score, int | float) or not isfinite(score) or not 0 <= score <= 1:
         raise RunFailed(f"detector {name!r} gave {score!r} for row {row.id}", "a score is a number from 0 to 1")
     return round(float(score), DIGITS)
-
-
-def judged(rows: Iterable[Row], judge: Judge, left_out: Counter[str]) -> Iterator[Row]:
-    """The rows that no limit leaves out, with their scores; the others are counted in `left_out` by reason."""
-    for row in rows:
-        scored, reason = judge(row)
-        if reason:
-            left_out[reason] += 1
-        else:
-            yield scored
 
 
 def meaning(name: str) -> str:

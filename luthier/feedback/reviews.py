@@ -6,13 +6,13 @@ Every text passes the scrubber before it is kept. Knows nothing of training, and
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from luthier.access import Principal, require
 from luthier.errors import BadConfig, UnknownName
+from luthier.lm.grounding import without_markers
 from luthier.records.base import happening_id
 from luthier.records.data import Message, Scrubbed
 from luthier.records.feedback import ReviewItem, ReviewState
@@ -25,7 +25,6 @@ Scrub = Callable[[Sequence[str]], Sequence[Scrubbed]]
 """Scrubs the texts of one dialogue, so that one person has one placeholder in all of them."""
 Rating = Literal["up", "down"]
 ACCEPTED, REJECTED = "accepted", "rejected"
-MARKER = re.compile(r"\s*\[\d+\]")
 ALL = 1_000_000
 
 
@@ -135,7 +134,7 @@ def accepted_rows(workspace: Workspace, since: int = 0) -> list[Accepted]:
         item = workspace.ledger.get(event.subject, ReviewItem)
         trace = trace_of(workspace.traces, item.trace)
         answer = item.correction or (trace.answer if trace and item.rating == "up" else "")
-        if trace is not None and trace.messages and (answer := MARKER.sub("", answer).strip()):
+        if trace is not None and trace.messages and (answer := without_markers(answer)):
             rows[trace.id] = row(event, item, trace, answer)
     return list(rows.values())
 

@@ -13,13 +13,19 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from luthier.errors import BadData
 from luthier.lm.chat import Chat
 from luthier.records.data import Row
 from luthier.training.method import Batch, Item, Loss, Method
 
 
 def prepare(row: Row, chat: Chat) -> Item:
-    """The row as ids, its assistant turns learnt."""
+    """The row as ids, its assistant turns learnt. Raises BadData for an answer that somebody did not want."""
+    if row.good is False:
+        raise BadData(
+            f"row {row.id} is rated as not wanted, and this method would learn it",
+            "leave such rows out, or train with a method that learns from ratings",
+        )
     rendered = chat.training_ids(row.messages, row.tools)
     return Item(row.id, rendered.ids, rendered.learnt)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from luthier import plugins
 from luthier.data import build as building
 from luthier.data import score as scoring
 from luthier.data.leakage import Protected
 from luthier.data.protected import read_protected
-from luthier.data.raw import Raw, Refused
+from luthier.data.raw import Raw
 from luthier.data.sources import Extra
 from luthier.feedback import reviews
 from luthier.gateway.desk import Scrubber
@@ -21,14 +20,6 @@ from luthier.store import erasure
 from luthier.workflows.session import Session
 
 REVIEWS = "accepted-reviews"
-
-
-class Checked(NamedTuple):
-    """What a look into a file found."""
-
-    rows: int
-    refused: list[tuple[int, str]]
-    """Line and reason."""
 
 
 def build(session: Session, previous: DatasetVersion | None = None) -> DatasetVersion:
@@ -93,17 +84,6 @@ def questions(session: Session, most: int) -> list[str]:
         if len(asked) >= most:
             break
     return asked
-
-
-def check(file: Path, kind: str, mapping: dict[str, str]) -> Checked:
-    """Read `file` as a source of `kind` and count what is good and what would be refused."""
-    rows, refused = 0, []
-    for found in plugins.find("source", kind)(file, mapping):
-        if isinstance(found, Refused):
-            refused.append((found.line, found.reason))
-        else:
-            rows += 1
-    return Checked(rows, refused)
 
 
 def score(dialogues: Path, gold: Path, name: str = "presidio") -> dict[str, scoring.Score]:

@@ -12,11 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from luthier.data.dedupe import Said, row_id
 from luthier.errors import BadData, Missing
 from luthier.gateway.policy_file import read_policy
 from luthier.lm import grounding
 from luthier.lm.sentences import sentences
-from luthier.records.base import Parent, canonical, sha256
+from luthier.records.base import Parent, sha256
 from luthier.records.data import DatasetVersion, Message, Row
 from luthier.records.knowledge import IndexVersion, Passage
 from luthier.store import erasure
@@ -101,7 +102,8 @@ def answers(dialogues: Sequence[Row], seed: int) -> list[tuple[Row, int]]:
 def is_answer(dialogue: Row, at: int) -> bool:
     """Whether the turn at `at` says something to a user, and is to be learnt."""
     before, turn = dialogue.messages[at - 1], dialogue.messages[at]
-    return (before.role, turn.role) == ("user", "assistant") and bool(turn.content) and turn.weight != 0
+    spoken = (before.role, turn.role) == ("user", "assistant") and bool(turn.content)
+    return spoken and turn.weight != 0 and dialogue.good is not False
 
 
 class Lesson(NamedTuple):
@@ -168,7 +170,7 @@ def key_of(dialogue: Row) -> tuple[str, ...]:
 
 def renamed(messages: tuple[Message, ...]) -> dict[str, Any]:
     """The fields of a row that says `messages`."""
-    return {"id": row_id(messages), "messages": messages}
+    return {"id": row_id(Said(messages)), "messages": messages}
 
 
 def fully_cited(answer: str, passages: Sequence[Passage]) -> str:
@@ -226,11 +228,6 @@ def shuffled_in(
 def carries(passage: Passage, answer: str) -> bool:
     """Whether the passage supports at least one sentence of the answer."""
     return any(grounding.support(sentence.text, passage) for sentence in sentences(answer))
-
-
-def row_id(messages: Sequence[Message]) -> str:
-    """The row's name: sha256 of its messages, first 16 letters."""
-    return sha256(canonical([message.model_dump(mode="json", exclude_defaults=True) for message in messages]))[:16]
 
 
 def newest_grounded(session: Session, engine_url: str) -> DatasetVersion:

@@ -10,7 +10,7 @@ import pytest
 
 from luthier import plugins
 from luthier.data.overview import WORST, Overview, quantile
-from luthier.data.quality import DEFAULT, Judge, judged, meaning
+from luthier.data.quality import DEFAULT, Judge, meaning
 from luthier.errors import BadConfig, RunFailed, UnknownName
 from luthier.records.data import Row
 from tests.data.offered import offer
@@ -44,8 +44,9 @@ def test_scores_stand_on_the_row_and_zeros_do_not() -> None:
 
 def test_rows_above_a_limit_leave_with_a_reason() -> None:
     rows = [a_row("N/A", name="a"), a_row(PLAIN[0], name="b"), a_row("I'm sorry, I can't help.", name="c"), a_row("")]
-    left_out: Counter[str] = Counter()
-    kept = list(judged(rows, Judge(limits={"templated": 0.9, "refusal": 0.5}), left_out))
+    judged = [Judge(limits={"templated": 0.9, "refusal": 0.5})(row) for row in rows]
+    left_out = Counter(each.reason for each in judged if each.reason)
+    kept = [each.row for each in judged if not each.reason]
     assert [row.id for row in kept] == ["b"]
     assert left_out == {"templated above 0.9": 2, "refusal above 0.5": 1}
     assert len(kept) + sum(left_out.values()) == len(rows)

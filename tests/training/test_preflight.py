@@ -244,3 +244,12 @@ def test_items_of_other_methods_are_held_to_the_same(base: Path) -> None:
     chat = Chat.load(base)
     with pytest.raises(BadData, match="no assistant turn"):
         preflight.check_item(Item("x", [1, 5], [False, False]), chat, VOCABULARY)
+
+
+def test_an_answer_that_was_not_wanted_is_not_learnt_in_silence(base: Path) -> None:
+    chat = Chat.load(base)
+    talk = (Message(role="user", content="Rate?"), Message(role="assistant", content="No idea, go away."))
+    unwanted = row(1, talk).model_copy(update={"good": False})
+    with pytest.raises(BadData, match=f"{unwanted.id} is rated as not wanted"):
+        SFT.prepare(unwanted, chat)
+    assert SFT.prepare(unwanted.model_copy(update={"good": True}), chat).targets > 0

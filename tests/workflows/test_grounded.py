@@ -171,3 +171,8 @@ def test_the_same_input_makes_the_same_rows(session: Session) -> None:
     assert {row.id for row in made(session, asked[:20], unanswerable=0.2)} <= {row.id for row in every}
     assert made(session, asked, unanswerable=0.2, seed=1) != every
     assert len(made(session, asked, most_rows=7)) == 7
+
+
+def test_an_answer_that_was_not_wanted_makes_no_row(session: Session) -> None:
+    unwanted = asks(1, metadata=ABOUT_FEES).model_copy(update={"good": False})
+    assert len(made(session, [asks(0, metadata=ABOUT_FEES), unwanted])) == 1

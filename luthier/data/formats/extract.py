@@ -13,6 +13,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,12 +186,10 @@ def storable(text: str) -> str:
 
 def main() -> None:
     """Answer each path until the input ends."""
-    try:
+    with suppress(ImportError, ValueError, OSError):  # Windows, or a machine that gives less already
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except (ImportError, ValueError, OSError):
-        pass  # Windows, or a machine that gives less already
     out, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
     for line in sys.stdin:
         out.write(json.dumps(answer(Path(json.loads(line)))) + "\n")
