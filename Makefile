@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.in)
 MODELS := smollm2-135m-instruct all-minilm-l6-v2 en-core-web-sm
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
-BENCHES := $(patsubst benchmarks/%.py,bench-%,$(shell grep -l __main__ benchmarks/*.py))
+BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out %_rival.py,$(shell grep -l __main__ benchmarks/*.py)))
 
 .PHONY: help install models demo test check format docs lock bench $(BENCHES)
 .DELETE_ON_ERROR:

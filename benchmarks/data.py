@@ -4,14 +4,25 @@
     python -m benchmarks.data --most 1000000      and 100,000, and a million (hours of scrubbing; use --plain)
 
 Rows are made up for their size: dialogues of two turns, every tenth with a name, an IBAN and an e-mail address. Each
-figure comes from a process of its own, whose largest resident size is the memory. Reading is held against the same
-lines through json and nothing else: what checking, scrubbing and keeping books cost is the distance to it.
+figure comes from a process of its own. Memory is the largest resident size of that process and, for each core, of the
+largest that it started: no less than all of them hold at once. Reading is held against the same lines through json and
+nothing else: what checking, scrubbing and keeping books cost is the distance to it.
+
+    read           the lines as checked dialogues
+    plain build    scrubber none, no detectors
+    near build     the same, near-duplicates taken out
+    judged build   the same with the usual detectors
+    build          and scrubbed
+    diff, export   of what the near build made, against itself and as chat JSONL
+
+The scrubber's rival stands in `benchmarks.scrubber` (Presidio), that of near-duplicates in `benchmarks.duplicates`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import subprocess
@@ -20,10 +31,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.machine import Cell, show
+from benchmarks.near_rivals import peak
+
+if TYPE_CHECKING:
+    from luthier.records.data import DatasetVersion
+    from luthier.store.blobs import Blobs
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
+WORKS = ("json", "read", "plain build", "near build", "judged build", "build", "diff", "export")
+GROWS_FROM = 10_000
+RIVAL = "json.loads alone"
 WORDS = (
     *("card", "account", "fee", "limit", "branch", "letter", "code", "app", "transfer", "day", "week", "form"),
     *("address", "bank", "term", "rate", "loan", "saving"),
@@ -41,22 +61,35 @@ def main() -> int:
     if given.child:
         print(json.dumps(measured(given.child[0], Path(given.child[1]))))
         return 0
-    works = ["json", "read", "plain build", "plain near build"] + ([] if given.plain else ["build"])
-    show([cell for size in SIZES if size <= given.most for cell in cells(size, works)], given.json)
+    works = [work for work in WORKS if not (given.plain and work == "build")]
+    found = {size: figures(size, works) for size in SIZES if size <= given.most}
+    show([cell for size in found for cell in cells(size, found)], given.json)
     return 0
 
 
-def cells(size: int, works: list[str]) -> Iterator[Cell]:
+def figures(size: int, works: list[str]) -> dict[str, tuple[float, float]]:
     """Rows a second and peak memory of each kind of work on `size` rows."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"
         with file.open("w", encoding="utf-8") as out:
             out.writelines(json.dumps(line) + "\n" for line in made_up(size))
-        found = {work: child(work, file) for work in works}
-    plain = found.pop("json")
-    for work, (rate, memory) in found.items():
-        yield Cell(f"{work}, {size:,} rows", "rows/s", rate, {"json.loads alone": plain[0]})
-        yield Cell(f"{work}, {size:,} rows, peak memory", "MiB", memory, {"json.loads alone": plain[1]})
+        found = {}
+        for work in works:
+            found[work] = child(work, file)
+            print(f"{work}, {size:,} rows: {found[work][0]:g} rows/s, {found[work][1]:g} MiB", file=sys.stderr)
+    return found
+
+
+def cells(size: int, found: dict[int, dict[str, tuple[float, float]]]) -> Iterator[Cell]:
+    """The figures of one size, and how many times as fast as at 10,000 rows it went: 1 is linear."""
+    plain = found[size]["json"]
+    for work, (rate, memory) in found[size].items():
+        if work == "json":
+            continue
+        yield Cell(f"{work}, {size:,} rows", "rows/s", rate, {RIVAL: plain[0]})
+        if size > GROWS_FROM in found:
+            yield Cell(f"{work}, {size:,} rows, growth", "times", round(rate / found[GROWS_FROM][work][0], 2), {})
+        yield Cell(f"{work}, {size:,} rows, peak memory", "MiB", memory, {RIVAL: plain[1]})
 
 
 def child(work: str, file: Path) -> tuple[float, float]:
@@ -72,10 +105,11 @@ def child(work: str, file: Path) -> tuple[float, float]:
 
 
 def measured(work: str, file: Path) -> tuple[float, float]:
-    """Rows a second and the largest resident size in MiB, its children's included."""
-    rows, seconds = {"json": only_json, "read": only_read}.get(work, lambda f: built(f, work))(file)
-    memory = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(rows / seconds, 1), round(memory / 1024, 1)
+    """Rows a second, and an upper bound in MiB of what all processes held at once."""
+    how = {"json": only_json, "read": only_read, "diff": only_diff, "export": only_export}
+    rows, seconds = how[work](file) if work in how else built(file, work)
+    memory = peak() + len(os.sched_getaffinity(0)) * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return round(rows / seconds, 1), round(memory, 1)
 
 
 def only_json(file: Path) -> tuple[int, float]:
@@ -95,18 +129,54 @@ def only_read(file: Path) -> tuple[int, float]:
 
 
 def built(file: Path, work: str) -> tuple[int, float]:
-    """The file as a dataset version."""
+    """The file as a dataset version; that of the near build is left for what looks at versions."""
     from luthier.data.build import build
     from luthier.records.project import DataPart, SourceSpec
     from luthier.store.blobs import Blobs
 
     source = SourceSpec(name="made-up", path=file.name, licence="CC0-1.0", consent="fictional")
-    scrubber = "none" if work.startswith("plain") else "presidio"
-    part = DataPart(sources=(source,), scrubber=scrubber, near=0.8 if "near" in work else None)
+    part = DataPart(sources=(source,), near=None if work == "plain build" else 0.8)
+    if work != "build":
+        part = part.model_copy(update={"scrubber": "none"})
+    if work in ("plain build", "near build"):
+        part = part.model_copy(update={"detectors": ()})
     began = time.perf_counter()
     made = build(part, file.parent, Blobs.open(file.parent / "blobs"), key=b"k" * 32)
+    seconds = time.perf_counter() - began
     left = made.duplicates + made.quarantined + sum(made.left_out.values())
-    return sum(made.counts.values()) + left, time.perf_counter() - began
+    if work == "near build":
+        (file.parent / "version.json").write_text(made.model_dump_json(), encoding="utf-8")
+    return sum(made.counts.values()) + left, seconds
+
+
+def only_diff(file: Path) -> tuple[int, float]:
+    """The version against itself: both sides are read."""
+    from luthier.data.diff import diff
+
+    made, blobs = version_beside(file)
+    began = time.perf_counter()
+    diff(made, made, blobs)
+    return sum(made.counts.values()), time.perf_counter() - began
+
+
+def only_export(file: Path) -> tuple[int, float]:
+    """The version as chat JSONL."""
+    from luthier.data.build import rows
+    from luthier.data.export import export
+
+    made, blobs = version_beside(file)
+    began = time.perf_counter()
+    export(rows(made, blobs), file.parent / "exported.jsonl", "chat-jsonl")
+    return sum(made.counts.values()), time.perf_counter() - began
+
+
+def version_beside(file: Path) -> tuple[DatasetVersion, Blobs]:
+    """What the near build left."""
+    from luthier.records.data import DatasetVersion
+    from luthier.store.blobs import Blobs
+
+    made = DatasetVersion.model_validate_json((file.parent / "version.json").read_text(encoding="utf-8"))
+    return made, Blobs.open(file.parent / "blobs")
 
 
 def made_up(size: int) -> Iterator[dict[str, object]]:

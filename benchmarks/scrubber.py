@@ -32,6 +32,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.machine import Cell, show
+from luthier.data.one_thread import one_thread
 from luthier.data.scrub import MODEL, PERSONAL, PresidioScrubber
 from luthier.data.workers import CHUNK
 from luthier.lm.pull import local
@@ -113,7 +114,7 @@ def ours(scrubber: PresidioScrubber) -> Finder:
 def on_every_core() -> Finder:
     """The same in one process per core, chunk by chunk."""
     cores = len(os.sched_getaffinity(0))
-    pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn"), initializer=one_thread)
     for future in [pool.submit(find_there, ["Anna Schmidt was here."] * 64) for _ in range(4 * cores)]:
         future.result()  # every process has loaded its model
 

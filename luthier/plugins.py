@@ -13,7 +13,7 @@ from typing import Any
 
 from luthier.errors import UnknownName
 
-KINDS = ("source", "scrubber", "detector", "method", "scorer")
+KINDS = ("source", "scrubber", "detector", "method", "scorer", "grader", "tracker")
 
 
 @cache

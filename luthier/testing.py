@@ -25,11 +25,13 @@ from luthier.evaluation.scorers import Answered, Scorer
 from luthier.records.data import Message, Row
 from luthier.records.evaluation import Question
 from luthier.records.knowledge import Citation
+from luthier.records.training import Recipe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from luthier.lm.chat import Chat
+    from luthier.training.graders.grader import Grader
     from luthier.training.method import Item, Method
 
 NEVER_TEXT = {
@@ -182,6 +184,14 @@ ROWS = tuple(
     )
 )
 
+PREFERENCES = tuple(
+    row.model_copy(update={"rejected": (Message(role="assistant", content=worse),)})
+    for row, worse in zip(ROWS, ("No idea.", "Hello. How dare you?", "Bye " * 5), strict=True)
+)
+"""The same rows, each with an answer that was liked less: for methods that learn from pairs."""
+RATINGS = tuple(row.model_copy(update={"good": number != 1}) for number, row in enumerate(ROWS))
+"""The same rows, rated: for methods that learn from ratings."""
+
 
 def check_detector(detector: Detector, rows: Sequence[Row] = ROWS) -> None:
     """Hold a detector to its contract: a number from 0 to 1 for any row, the same every time."""
@@ -206,6 +216,9 @@ def check_method(method: Method, model: PreTrainedModel, chat: Chat, rows: Seque
         assert item.targets > 0, f"{row.id}: nothing is learnt from it"
     assert items == [method.prepare(row, chat) for row in rows], "a row was prepared differently the second time"
     model.eval()
+    for step in (method.annotate, method.each_step):
+        items = list(step(model, items, plain_recipe(), 0)) if step else items
+        assert [item.row for item in items] == [row.id for row in rows], "annotating lost, added or moved a row"
     total, terms = loss_of(method, model, items, 0)
     assert terms > 0, "a loss has to say how many terms it sums"
     assert isfinite(total), f"the loss is {total}"
@@ -214,6 +227,25 @@ def check_method(method: Method, model: PreTrainedModel, chat: Chat, rows: Seque
     same(total, sum(each[0] for each in alone), "rows together have another loss than rows alone")
     same(total, loss_of(method, model, items, 1)[0], "the padding changes the loss")
     check_gradients(method, model, items)
+
+
+def plain_recipe() -> Recipe:
+    """A resolved recipe of small micro-batches."""
+    return Recipe(base="check", learning_rate=1e-4, batch_rows=4, micro_tokens=256, dtype="float32")
+
+
+def check_grader(grader: Grader) -> None:
+    """Hold a grader to its contract: a finite number for each answer, in order, 0 where it says why there is none."""
+    from luthier.training.graders.grader import Sample
+
+    prompt = (Message(role="user", content="Hi"),)
+    samples = [Sample(prompt, answer, "Hello.", {}, f"row-{n}") for n, answer in enumerate(("Hello.", "", "x" * 999))]
+    grades = grader(samples)
+    assert len(grades) == len(samples), "one answer in has to be one mark out"
+    for grade in grades:
+        assert isfinite(grade.score), f"{grade} is no number"
+        assert not grade.fault or grade.score == 0, f"{grade}: a fault counts 0"
+    assert grader([]) == [], "no answers in have to be no marks out"
 
 
 def loss_of(method: Method, model: PreTrainedModel, items: Sequence[Item], pad: int) -> tuple[float, int]:

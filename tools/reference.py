@@ -34,8 +34,10 @@ KINDS = {
     "source": "reads files of one format: `read(path, mapping)` gives one dialogue or refusal a line",
     "scrubber": "takes personal data out: made without arguments; `dialogue(texts, language)` gives the texts back",
     "detector": "measures a fault of a row: `detector(row)` gives 0 (none) to 1",
-    "method": "what training learns: `prepare`, `collate` and `loss`",
+    "method": "what training learns: `method(options)` gives `prepare`, `collate`, `loss` and what else it needs",
     "scorer": "marks an answer: `scorer(question, answer)` gives a share of 1, or None where it does not apply",
+    "grader": "marks drawn answers while training: `grader(spec, folders)` gives a function of samples",
+    "tracker": "shows a run's figures elsewhere: `tracker(folder, run)` is called with new lines of metrics",
 }
 FILES: tuple[tuple[str, str, type[Value]], ...] = (
     (

@@ -7,6 +7,7 @@ from functools import partial
 from luthier.access import Audience
 from luthier.api.adapters import LoadingEngine
 from luthier.api.served import Served
+from luthier.data.spans import subject_key
 from luthier.gateway.desk import Desk
 from luthier.gateway.exchange import Search
 from luthier.gateway.policy_file import read_policy
@@ -53,6 +54,7 @@ def open_desk(session: Session, engine_url: str) -> Desk:
         keep=session.workspace.traces.put,
         routes=Served(ledger, policy, index, search_in),
         instructions=project.serving.instructions,
+        keyed=partial(subject_key, session.workspace.pseudonym_key),
         max_tokens=project.serving.max_tokens,
         passages=project.knowledge.passages,
         ordinary=ordinary(session, index),

@@ -25,8 +25,10 @@ EVERY = 15.0
 LABELS = {
     "scrub": "scrubbing dialogues",
     "embed": "embedding passages",
+    "synthesize": "writing rows",
     "ground": "finding passages for dialogues",
     "train": "training",
+    "search": "searching",
     "evaluate": "asking the suite",
 }
 
@@ -87,6 +89,6 @@ def spelled(figures: dict[str, float]) -> str:
     names = {"tokens_s": "tokens/s"}
     said = []
     for name, value in figures.items():
-        number = f"{value:.3f}" if name == "loss" else f"{value:,.0f}"
+        number = {"loss": f"{value:.3f}", "utilisation": f"{value:.0%}"}.get(name, f"{value:,.0f}")
         said.append(f"{number} {names[name]}" if name in names else f"{name} {number}")
     return " · ".join(said)

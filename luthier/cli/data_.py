@@ -10,8 +10,11 @@ from rich.markup import escape
 
 from luthier.cli import version_commands
 from luthier.cli.common import json_option, project_option, session, show, table_of
+from luthier.cli.labels_command import labels
 from luthier.cli.report_command import command as report
+from luthier.cli.reveal_command import reveal
 from luthier.cli.scrub_command import scrub
+from luthier.cli.synthesize_command import synthesize
 
 
 @click.group()
@@ -102,8 +105,11 @@ def score(dialogues: Path, gold: Path, as_json: bool) -> None:
 
 
 for each in (
+    reveal,
     report,
     scrub,
+    synthesize,
+    labels,
     version_commands.diff,
     version_commands.export,
     version_commands.tag,

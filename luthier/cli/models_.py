@@ -6,11 +6,15 @@ import click
 
 from luthier.cli.bars import bars
 from luthier.cli.common import json_option, show, table_of
+from luthier.cli.export_command import command as export
 
 
 @click.group()
 def command() -> None:
-    """Base models and helpers: list, pull."""
+    """Base models and helpers: list, pull. Models of yours: export."""
+
+
+command.add_command(export, "export")
 
 
 @command.command("list")

@@ -14,26 +14,26 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from luthier.data.label_studio import shown
+from luthier.data.label_studio import fields, shown
 from luthier.data.label_studio_import import listed, loaded
-from luthier.data.labels import Imported, Scrub, ordered, problem, scrubbed
+from luthier.data.labels import Fits, Imported, Scrub, anything, moment, ordered, problem, scrubbed
 from luthier.data.raw import Refused
 from luthier.errors import BadData
 from luthier.records.data import Row
 from luthier.records.labels import SIDES, Answer, Label, LabelQuestion, LabelSchema, Marked, Origin
+from luthier.store.files import replacing
 
 ORIGINS: dict[str, Origin] = {"person": "person", "model": "model", "adjudicator": "adjudicator"}
 
 
-def settings(schema: LabelSchema) -> dict[str, Any]:
+def settings(schema: LabelSchema, *, said: bool = False) -> dict[str, Any]:
     """Fields and questions of `schema` as Argilla's settings: guidelines, fields, questions, metadata."""
-    pair = any(question.type == "preference" for question in schema.questions)
-    fields = ["dialogue", "answer", *(["rejected"] if pair else [])]
     return {
         "guidelines": schema.guidelines or None,
         "allow_extra_metadata": True,
         "fields": [
-            {"name": name, "title": name, "required": name == "answer", "settings": {"type": "text"}} for name in fields
+            {"name": name, "title": name, "required": name == "answer", "settings": {"type": "text"}}
+            for name in fields(schema, said=said)
         ],
         "questions": [asked(question) for question in schema.questions],
     }
@@ -63,8 +63,13 @@ def user_id(by: str) -> str:
         return str(uuid5(NAMESPACE_URL, by))
 
 
-def records(rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = ()) -> Iterator[dict[str, Any]]:
-    """A record a row. Raises BadData for a label that the schema does not allow."""
+def records(
+    rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = (), told: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """A record a row. Raises BadData for a label that the schema does not allow.
+
+    `told` is what whoever decides is shown of others' answers, by row.
+    """
     by_row: dict[str, list[Label]] = {}
     for label in labels:
         if why := problem(label, schema):
@@ -83,7 +88,7 @@ def records(rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = 
         notes = [f"{each.question} {each.origin} {each.at} {each.by}" for each in own]
         yield {
             "id": row.id,
-            "fields": shown(row),
+            "fields": shown(row, told),
             "metadata": {"schema": schema.id} | ({"said": notes} if notes else {}),
             "suggestions": suggestions,
             "responses": responses,
@@ -98,27 +103,43 @@ def spelled(value: Answer) -> Any:
     return value
 
 
-def write(path: Path, rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = ()) -> int:
+def write(
+    path: Path,
+    rows: Iterable[Row],
+    schema: LabelSchema,
+    labels: Sequence[Label] = (),
+    told: Mapping[str, str] | None = None,
+) -> int:
     """Write the records of `rows` as one JSON list; how many."""
     count = 0
-    with path.open("w", encoding="utf-8") as file:
-        for count, record in enumerate(records(rows, schema, labels), 1):
-            file.write(("[\n" if count == 1 else ",\n") + json.dumps(record, ensure_ascii=False))
-        file.write("\n]\n" if count else "[]\n")
+    with replacing(path) as file:
+        for count, record in enumerate(records(rows, schema, labels, told), 1):
+            file.write((("[\n" if count == 1 else ",\n") + json.dumps(record, ensure_ascii=False)).encode())
+        file.write(b"\n]\n" if count else b"[]\n")
     return count
 
 
 def read(
-    path: Path, schema: LabelSchema, *, scrub: Scrub, users: Mapping[str, str] | None = None, at: str = ""
+    path: Path,
+    schema: LabelSchema,
+    *,
+    scrub: Scrub,
+    users: Mapping[str, str] | None = None,
+    at: str = "",
+    fits: Fits = anything,
 ) -> Imported:
     """The labels of exported records.
 
-    `users` gives users' UUIDs the names that labels carry; without it the record's own, else `user-1a2b3c4d`. `at` says
-    when, for answers that were given in Argilla. Raises BadData where the file is no list of records.
+    `users` gives users' UUIDs the names that labels carry; without it the record's own, else that of `""`, else
+    `user-1a2b3c4d`. `at` says when, for answers that were given in Argilla; what does not fit its row is refused too.
+    Raises BadData where the file cannot be read.
     """
     imported = Imported([], [])
     skipped = 0
-    for number, record in enumerate(loaded(path), 1):
+    for number, record in loaded(path):
+        if isinstance(record, Refused):
+            imported.refused.append(record)
+            continue
         if not isinstance(record, dict) or not isinstance(record.get("id"), str | int):
             imported.refused.append(Refused(number, "the record has no id"))
             continue
@@ -128,8 +149,8 @@ def read(
                 skipped += 1
                 continue
             label = label_of(str(record["id"]), question, given, origin, schema, notes)
-            if isinstance(label, str):
-                imported.refused.append(Refused(number, label))
+            if isinstance(label, str) or (why := fits(label)):
+                imported.refused.append(Refused(number, label if isinstance(label, str) else why))
             else:
                 imported.labels.append(scrubbed(label, schema, scrub))
     return imported._replace(skipped=skipped)
@@ -149,7 +170,7 @@ class Notes:
         for line in said if isinstance(said, list) else []:
             question, capacity, when, by = [*str(line).split(" ", 3), "", "", ""][:4]
             origin = ORIGINS.get(capacity)
-            if origin and by:
+            if origin and by and "@" not in by:
                 who = by if origin == "model" else user_id(by)
                 self.said.setdefault((question, who), []).append((origin, when, by))
 
@@ -158,7 +179,7 @@ class Notes:
         noted = self.said.get((question, who))
         if noted:
             return noted.pop(0)
-        name = self.users.get(who) or (who if origin == "model" else f"user-{who[:8]}")
+        name = self.users.get(who) or (who if origin == "model" else self.users.get("") or f"user-{who[:8]}")
         return origin, self.at, name
 
 
@@ -181,8 +202,8 @@ def label_of(
     if question is None or notes.schema not in (None, schema.id):
         return f"the schema has no question {name!r}" if question is None else "it was labelled under another schema"
     who = str(given.get("agent") or "model") if origin == "model" else str(given.get("user_id"))
-    origin, at, by = notes.take(name, who, origin)
-    if len(at) < 10:
+    origin, when, by = notes.take(name, who, origin)
+    if not (at := moment(when)):
         return "it does not say when it was labelled"
     value = understood(given.get("value"), question)
     if value is None:

@@ -17,6 +17,8 @@ from luthier.errors import BadConfig
 
 FIELDS = ("messages", "language", "dialogue", "tools")
 """What a mapping may rename: {"messages": "conversation"}."""
+FROM_TEXT = "from_text"
+"""Metadata that is `true` where a line is a plain text, of which all is learnt: one assistant turn and no other."""
 
 
 def read(path: Path, mapping: Mapping[str, str]) -> Iterator[Raw | Refused]:
@@ -79,8 +81,14 @@ def dialogue(number: int, data: Any, mapping: Mapping[str, str]) -> Raw:
     messages = data.get(names["messages"])
     if not isinstance(messages, list) or not messages:
         raise NotADialogue(f"there is no list of messages under {names['messages']!r}")
-    turns = ordered([message(each, place) for place, each in enumerate(messages, 1)])
-    metadata = single(data.get("metadata")) | single({k: v for k, v in data.items() if k not in names.values()})
+    turns = tuple(message(each, place) for place, each in enumerate(messages, 1))
+    told = an_object(data.get("metadata"))
+    known = {*names.values(), "metadata"} if told is not None else {*names.values()}
+    metadata = single(told) | single({k: v for k, v in data.items() if k not in known})
+    if [turn.role for turn in turns] == ["assistant"] and metadata.get(FROM_TEXT) == "true":
+        del metadata[FROM_TEXT]
+    else:
+        turns = ordered(turns)
     if names["dialogue"] in data:
         metadata |= single({"dialogue": data[names["dialogue"]]})
     language = data.get(names["language"]) or metadata.pop("language", "")
@@ -88,14 +96,36 @@ def dialogue(number: int, data: Any, mapping: Mapping[str, str]) -> Raw:
 
 
 def called(tools: Any) -> tuple[dict[str, Any], ...]:
-    """The tools of a line. Raises NotADialogue where they are not as the chat format has them."""
-    if tools is None:
+    """The tools of a line, each in OpenAI's form; tables and ShareGPT keep the list as a text, and functions bare.
+
+    Raises NotADialogue where they are not as the chat format has them.
+    """
+    if isinstance(tools, str) and tools.lstrip().startswith("["):
+        tools = parsed(tools)
+    if tools is None or (isinstance(tools, str) and not tools.strip()):
         return ()
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise NotADialogue("tools is no list of objects")
     if deeper(tools, DEEPEST):
         raise NotADialogue("tools is nested too deeply")
-    return tuple(tools)
+    return tuple(map(in_form, tools))
+
+
+def in_form(tool: dict[str, Any]) -> dict[str, Any]:
+    """A tool as the chat format has it; of a function that stands bare, its fields go inside."""
+    if "function" in tool or not isinstance(tool.get("name"), str) or tool.get("type", "function") != "function":
+        return tool
+    return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
+
+
+def an_object(value: Any) -> dict[str, Any] | None:
+    """`value`, or what its text says, where that is an object: tables keep metadata as a text."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = parsed(value)
+        except NotADialogue:
+            return None
+    return value if isinstance(value, dict) else None
 
 
 def single(values: Any) -> dict[str, str]:

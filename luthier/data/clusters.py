@@ -70,13 +70,17 @@ def ranked(keep: Keep, lengths: Sequence[int], collected: Sequence[str]) -> NDAr
     raise BadConfig(f"which row of a cluster stays cannot be {keep!r}", f"one of {', '.join(get_args(Keep))}")
 
 
-def gathered(names: Sequence[str], order: Sequence[int], stays: Sequence[int], how: Sequence[float]) -> list[Cluster]:
-    """Clusters from, for each place of `order`, the place of the row that stays for it (its own: it stays itself)."""
+def gathered(
+    name: Callable[[int], str], order: NDArray[np.int64], stays: NDArray[np.int64], how: NDArray[np.float64]
+) -> list[Cluster]:
+    """Clusters from, for each place of `order`, the place of the row that stays for it (its own: it stays itself).
+
+    `name` tells the name of the row at a place of the whole.
+    """
     members: dict[int, list[Same]] = {}
-    for place, kept in enumerate(stays):
-        if kept != place:
-            members.setdefault(kept, []).append(Same(names[order[place]], float(how[place])))
-    return [Cluster(names[order[kept]], tuple(members[kept])) for kept in sorted(members)]
+    for place in np.flatnonzero(stays != np.arange(len(stays))).tolist():
+        members.setdefault(int(stays[place]), []).append(Same(name(int(order[place])), float(how[place])))
+    return [Cluster(name(int(order[kept])), tuple(members[kept])) for kept in sorted(members)]
 
 
 def replaced(clusters: Iterable[Cluster]) -> dict[str, str]:

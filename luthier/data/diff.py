@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from luthier.records.data import DatasetVersion
+from luthier.records.labels import LabelType
 from luthier.store.blobs import Blobs
 
 LABELS = ("label", "topic", "intent", "category")
@@ -17,6 +18,8 @@ LABELS = ("label", "topic", "intent", "category")
 LENGTHS = (10, 50, 200, 1000)
 """Words up to which a row belongs to a bucket."""
 FACETS = ("source", "label", "language", "length", "split")
+KINDS = frozenset(get_args(LabelType))
+"""With these words the changes begin that a label made."""
 SHOWN = 1000
 """Rows of each side that are named; all are counted."""
 
@@ -81,7 +84,7 @@ def diff(before: DatasetVersion, after: DatasetVersion, blobs: Blobs, forgotten:
     for row in counted(after, blobs, composition, 1):
         new.add(int(row["id"], 16))
         if int(row["id"], 16) not in old:
-            fresh[key_of(row)] = Line(row["id"], row["source"], row["line"])
+            fresh[key_of(row)] = Line(row["id"], row["source"], row["line"], "; ".join(labels_of(row)))
     refused = refusals(after, blobs)
     stay = {source.name for source in after.sources}
     out, changed = Gathering(), Gathering()
@@ -150,10 +153,17 @@ def key_of(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def how_changed(before: DatasetVersion, after: DatasetVersion, row: dict[str, Any], twin: Line) -> str:
-    """Why a row has other words: its source's file was edited, or it was cleaned otherwise."""
+    """Why a row has other words: it was labelled, its source's file was edited, or it was cleaned otherwise."""
+    if twin.why and twin.why != "; ".join(labels_of(row)):
+        return "it was labelled"
     if digest_of(before, row["source"]) != digest_of(after, twin.source):
         return "its source was edited"
     return "cleaned by another builder" if before.builder != after.builder else "cleaned by other settings"
+
+
+def labels_of(row: dict[str, Any]) -> list[str]:
+    """What annotators' labels changed of a row."""
+    return [done for done in row.get("changes", ()) if done.partition(" ")[0] in KINDS]
 
 
 def digest_of(version: DatasetVersion, source: str) -> str:

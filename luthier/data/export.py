@@ -1,7 +1,8 @@
 """A dataset version as a file of any format that can be read in again.
 
 Every row is read back by the format's own reader before it is written: one that would not come back with the same
-messages is not written, but counted and named with the reason. Fields that only we have (id, split, scores) stay here.
+messages and tools is not written, but counted and named with the reason. Fields that only we have (id, split, scores)
+stay here.
 """
 
 from __future__ import annotations
@@ -10,25 +11,24 @@ import csv
 import hashlib
 import io
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from luthier.data import chat_jsonl
+from luthier.data import chat_jsonl, table
+from luthier.data.cells import COLUMNS, guarded
 from luthier.data.formats import alpaca, completions, preferences, ratings, sharegpt
-from luthier.data.raw import NotADialogue, Raw
+from luthier.data.raw import NotADialogue, Raw, Refused
 from luthier.errors import Missing, UnknownName
 from luthier.records.data import Message, Row
 from luthier.store.files import replacing
 
-FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""How a cell begins that a spreadsheet would compute, or that we have guarded already."""
 WIDEST = 100_000
 """Letters in a cell that every reader of CSV takes."""
-COLUMNS = ("system", "user", "assistant", "language", "dialogue", "licence", "consent", "collected", "metadata")
+CELLS = {name: f"{{{name}}}" for name in COLUMNS}
+"""What a table's reader makes of our columns."""
 NAMED = 1000
 """Rows left out that are named; all are counted."""
 BATCH = 1000
@@ -102,6 +102,8 @@ def carried(row: Row, form: Format) -> dict[str, Any]:
         raise NotADialogue(lost(row.messages, back.messages))
     if (back.rejected, back.good) != (row.rejected, row.good):
         raise NotADialogue("the format has no place for what was rejected, or for a rating")
+    if back.tools != row.tools:
+        raise NotADialogue("the format does not keep the tools of a row as they are")
     return made
 
 
@@ -122,10 +124,11 @@ def lost(before: Sequence[Message], after: Sequence[Message]) -> str:
 
 
 def beside(row: Row) -> dict[str, Any]:
-    """What stands beside the messages: language, and as metadata what the row says of itself and its origin."""
+    """What stands beside the messages: language, tools, and as metadata what the row says of itself and its origin."""
     origin = {"licence": row.licence, "consent": row.consent, "collected": row.collected}
     metadata = row.metadata | {name: value for name, value in origin.items() if value}
-    return ({"language": row.language} if row.language else {}) | ({"metadata": metadata} if metadata else {})
+    made: dict[str, Any] = {"language": row.language, "tools": list(row.tools), "metadata": metadata}
+    return {name: value for name, value in made.items() if value}
 
 
 def plainly(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -134,8 +137,11 @@ def plainly(messages: Iterable[Message]) -> list[dict[str, Any]]:
 
 
 def as_chat(row: Row) -> dict[str, Any]:
-    """OpenAI's chat format."""
-    return {"messages": plainly(row.messages)} | beside(row)
+    """OpenAI's chat format; a plain text, which no dialogue is, says so in its metadata."""
+    made = {"messages": plainly(row.messages)} | beside(row)
+    if [turn.role for turn in row.messages] == ["assistant"]:
+        made["metadata"] = made.get("metadata", {}) | {chat_jsonl.FROM_TEXT: "true"}
+    return made
 
 
 def compared(row: Row) -> None:
@@ -154,11 +160,13 @@ def as_trl(row: Row) -> dict[str, Any]:
 def as_openai(row: Row) -> dict[str, Any]:
     """OpenAI's preference format."""
     compared(row)
+    more = beside(row)
+    tools = {"tools": more.pop("tools")} if row.tools else {}
     return {
-        "input": {"messages": plainly(row.messages[:-1])},
+        "input": {"messages": plainly(row.messages[:-1])} | tools,
         "preferred_output": plainly(row.messages[-1:]),
         "non_preferred_output": plainly(row.rejected),
-    } | beside(row)
+    } | more
 
 
 def as_rating(row: Row) -> dict[str, Any]:
@@ -223,19 +231,11 @@ def as_cells(row: Row) -> dict[str, Any]:
 
 
 def from_cells(line: int, cells: dict[str, str]) -> Raw:
-    """A table's row as `luthier.data.table` understands it."""
-    turns = tuple(Message(role=role, content=cells[role]) for role in ("system", "user", "assistant") if cells[role])
-    return Raw(line, turns)
-
-
-def guarded(cell: str) -> str:
-    """A cell that no spreadsheet computes: an apostrophe before `=`, `+`, `-`, `@`, tab. `unguarded` takes it off."""
-    return f"'{cell}" if FORMULA.match(cell) else cell
-
-
-def unguarded(cell: str) -> str:
-    """A cell as it was before it was guarded."""
-    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+    """A table's row as its reader understands it. Raises NotADialogue."""
+    back = table.understood(line, [guarded(cells[name]) for name in COLUMNS], list(COLUMNS), CELLS)
+    if isinstance(back, Refused):
+        raise NotADialogue(back.reason)
+    return back
 
 
 def as_record(row: Row) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def write_parquet(file: BinaryIO, rows: Iterator[dict[str, Any]]) -> None:
     call = pa.struct({"id": text, "type": text, "function": pa.struct({"name": text, "arguments": text})})
     turn = {"role": text, "content": text, "name": text, "tool_calls": pa.list_(call), "tool_call_id": text}
     message = pa.struct(turn | {"weight": pa.int8()})
-    columns = {"messages": pa.list_(message), "language": text}
+    columns = {"messages": pa.list_(message), "language": text, "tools": text}
     origin = ("dialogue", "licence", "consent", "collected")
     schema = pa.schema(columns | dict.fromkeys((*origin, "metadata"), text))
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -298,7 +298,8 @@ def write_parquet(file: BinaryIO, rows: Iterator[dict[str, Any]]) -> None:
                 metadata = dict(row.get("metadata", {}))
                 told = {name: metadata.pop(name, None) for name in origin}
                 rest = json.dumps(metadata, ensure_ascii=False, sort_keys=True) if metadata else None
-                batch.append(row | told | {"metadata": rest})
+                tools = json.dumps(row["tools"], ensure_ascii=False) if "tools" in row else None
+                batch.append(row | told | {"metadata": rest, "tools": tools})
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
 
 

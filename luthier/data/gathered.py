@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from luthier.data.dedupe import Said, row_id, same_key
+from luthier.data import workers
+from luthier.data.prepared import Ready, job_of, judge, prepare, relabelled
 from luthier.data.provenance import Rules, barred
-from luthier.data.quality import Judge
 from luthier.data.quarantine import Quarantined
 from luthier.data.raw import Raw, Refused
+from luthier.data.settled import SettledLabels
 from luthier.data.sources import Source
 from luthier.data.spans import subject_key
-from luthier.data.split import split_of
-from luthier.data.texts import texts_of, with_texts
-from luthier.data.waiting import Waiting
-from luthier.data.workers import CHUNK, scrubbed
+from luthier.data.subjects import Subjects
 from luthier.errors import BadData
-from luthier.lm.language import language_of
 from luthier.progress import Progress
-from luthier.records.data import Row, Scrubbed
+from luthier.records.data import Row
 from luthier.records.project import DataPart
 
 Thing = TypeVar("Thing")
@@ -31,34 +30,34 @@ FORGOTTEN = "a person in it was forgotten"
 class Gathered:
     """Reads the sources once."""
 
-    def __init__(self, part: DataPart, key: bytes, rules: Rules) -> None:
-        self.part = part
-        self.key = key
+    def __init__(self, part: DataPart, key: bytes, rules: Rules, labels: SettledLabels) -> None:
+        self.job, self.labels = job_of(part, key), labels
+        judge(self.job.detectors, self.job.limits)  # a wrong name or limit is said before anything is read
         self.rules = rules
-        self.judge = Judge(part.detectors, part.limits)
-        self.ids: dict[str, str] = {}
-        """The id of the row that said each thing first."""
+        self.first: dict[bytes, int] = {}
+        """The place in `names` of the row that said each thing first."""
+        self.names = array("Q")
+        """Ids of those rows as numbers."""
         self.duplicates = 0
-        self.also: dict[str, set[str]] = {}
-        """People of a row's duplicates: theirs is that row, too."""
+        self.subjects = Subjects()
+        """Who stands in which row. Who stands in a duplicate stands in the row that it is one of."""
         self.out: list[Quarantined] = []
         """Rows that a rule left out."""
 
-    def rows(self, sources: Sequence[Source], total: int, progress: Progress) -> Iterator[Waiting]:
-        """Every row that is not left out, in the order of the sources. Raises BadData where one changes meanwhile."""
-        read: deque[list[tuple[str, Raw]]] = deque()
+    def rows(self, sources: Sequence[Source], total: int, progress: Progress) -> Iterator[tuple[str, int, Ready]]:
+        """Every row that is not left out, with source and line. Raises BadData where a source changes meanwhile."""
+        read: deque[list[tuple[str, int]]] = deque()
 
-        def texts() -> Iterator[list[tuple[list[str], str]]]:
-            for chunk in chunked(self.admitted(sources), CHUNK):
-                read.append(chunk)
-                yield [(texts_of(raw), spoken_in(raw)) for _, raw in chunk]
+        def chunks() -> Iterator[list[tuple[str, Raw]]]:
+            for chunk in chunked(self.admitted(sources), workers.CHUNK):
+                read.append([(source, raw.line) for source, raw in chunk])
+                yield chunk
 
         done = 0
-        for results in scrubbed(texts(), self.part.scrubber, self.part.allow, total):
-            for (source, raw), found in zip(read.popleft(), results, strict=True):
-                waiting = self.row(source, raw, found)
-                if waiting is not None:
-                    yield waiting
+        for results in workers.worked(partial(prepare, self.job), chunks(), total):
+            for (source, line), ready in zip(read.popleft(), results, strict=True):
+                if kept := self.kept(source, line, ready):
+                    yield source, line, kept
             done += len(results)
             progress("scrub", done, total)
         for changed in (source for source in sources if source.digest() != source.was):
@@ -66,10 +65,11 @@ class Gathered:
 
     def admitted(self, sources: Iterable[Source]) -> Iterator[tuple[str, Raw]]:
         """What may be used, each dialogue with its source's name."""
+        gone = self.rules.forgotten
         for source in sources:
             for raw in (row for row in source.rows() if isinstance(row, Raw)):
                 why = barred(raw.licence or source.licence, raw.consent or source.consent, self.rules)
-                if not why and raw.subject and subject_key(self.key, raw.subject) in self.rules.forgotten:
+                if not why and gone and raw.subject and subject_key(self.job.key, raw.subject) in gone:
                     why = FORGOTTEN
                 if why:
                     self.leave_out(source.name, raw.line, why)
@@ -80,50 +80,35 @@ class Gathered:
         """Count a row that a rule keeps out. What it says is not kept: it may be the very thing to be forgotten."""
         self.out.append(Quarantined(source, Refused(line, rule), detail))
 
-    def row(self, source: str, raw: Raw, found: Sequence[Scrubbed]) -> Waiting | None:
-        """A dialogue as a row, or None where an earlier one says the same, or a rule leaves it out."""
-        people = {subject_key(self.key, item.text) for text in found for item in text.found}
-        if people & self.rules.forgotten:
-            self.leave_out(source, raw.line, FORGOTTEN)
+    def kept(self, source: str, line: int, ready: Ready) -> Ready | None:
+        """The row as its labels make it; None where somebody in it was forgotten, an earlier row says the same, or a
+        rule leaves it out.
+        """
+        if not self.rules.forgotten.isdisjoint(ready.people):
+            self.leave_out(source, line, FORGOTTEN)
             return None
-        subject = subject_key(self.key, raw.subject) if raw.subject else ""
-        people |= {subject} - {""}
-        messages, metadata, rejected, tools = with_texts(raw, [text.text for text in found])
-        said = Said(messages, rejected, raw.good, tools)
-        same = same_key(said)
-        if same in self.ids:
+        if self.said_before(ready):
+            return None
+        made, why = ready, ready.reason
+        if ready.id in self.labels.answers:
+            row = self.labels(Row.model_validate_json(ready.row))
+            made, why = (ready, row) if isinstance(row, str) else (relabelled(self.job, ready, row), "")
+            if made.same != ready.same and self.said_before(made):
+                self.first[ready.same] = self.first[made.same]  # whoever says what it said is a duplicate of that one
+                return None
+        self.names.append(int(made.id, 16))
+        self.subjects.add(made.people, made.id)
+        if why := why or made.reason:
+            self.leave_out(source, line, why)
+        return None if why else made
+
+    def said_before(self, ready: Ready) -> bool:
+        """Whether an earlier row says the same; who stands in this one then stands in that."""
+        place = self.first.setdefault(ready.same, len(self.names))
+        if place < len(self.names):
             self.duplicates += 1
-            self.also.setdefault(self.ids[same], set()).update(people)
-            return None
-        name = self.ids[same] = row_id(said)
-        types = tuple(item.type for text in found for item in text.found)
-        row = Row(
-            id=name,
-            split=split_of(raw.metadata.get("dialogue") or name, self.part.validation, self.part.test, self.part.seed),
-            source=source,
-            line=raw.line,
-            messages=messages,
-            language=spoken_in(raw),
-            metadata=metadata,
-            tools=tools,
-            rejected=rejected,
-            good=raw.good,
-            licence=raw.licence,
-            consent=raw.consent,
-            subject=subject,
-            collected=raw.collected,
-            changes=("scrubbed",) if types else (),
-        )
-        judged = self.judge(row)
-        if judged.reason:
-            self.leave_out(source, raw.line, judged.reason)
-            return None
-        return Waiting(judged.row, types, tuple(sorted(people)))
-
-
-def spoken_in(raw: Raw) -> str:
-    """The language that the source names, else the one that the words look like."""
-    return raw.language or language_of("\n".join(message.content for message in raw.messages))
+            self.subjects.add(ready.people, f"{self.names[place]:016x}")
+        return place < len(self.names)
 
 
 def chunked(things: Iterable[Thing], size: int) -> Iterator[list[Thing]]:

@@ -8,7 +8,7 @@ there stands in `data`, which Label Studio keeps: row, schema and the annotators
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -19,17 +19,23 @@ from luthier.data.labels import problem
 from luthier.errors import BadData
 from luthier.records.data import Row
 from luthier.records.labels import Answer, Label, LabelQuestion, LabelSchema, Marked
+from luthier.store.files import replacing
 
 TIE = ":tie"
 """Pairwise knows left and right alone: a tie is a choice of its own, by this name."""
 
 
-def config(schema: LabelSchema) -> str:
-    """The labelling configuration of `schema`, to be pasted into a new project."""
-    pair = any(question.type == "preference" for question in schema.questions)
-    shown = ['  <Text name="dialogue" value="$dialogue"/>', '  <Text name="answer" value="$answer"/>']
+def config(schema: LabelSchema, *, said: bool = False) -> str:
+    """The labelling configuration of `schema`, to be pasted into a new project; with `said`, what was said is shown."""
     asked = [line for question in schema.questions for line in ("", *tags(question))]
-    return "\n".join(["<View>", *shown, *(['  <Text name="rejected" value="$rejected"/>'] * pair), *asked, "</View>"])
+    texts = [f'  <Text name="{name}" value="${name}"/>' for name in fields(schema, said=said)]
+    return "\n".join(["<View>", *texts, *asked, "</View>"])
+
+
+def fields(schema: LabelSchema, *, said: bool) -> list[str]:
+    """What of a row is shown."""
+    pair = any(question.type == "preference" for question in schema.questions)
+    return ["dialogue", "answer", *["rejected"] * pair, *["said"] * said]
 
 
 def tags(question: LabelQuestion) -> list[str]:
@@ -54,8 +60,13 @@ def tags(question: LabelQuestion) -> list[str]:
     return [header, f'  <TextArea {name} toName="answer" editable="true" maxSubmissions="1"{need}/>']
 
 
-def tasks(rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = ()) -> Iterator[dict[str, Any]]:
-    """A task a row, with the labels that it has already: people's as annotations, models' as predictions."""
+def tasks(
+    rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = (), said: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """A task a row, with the labels that it has already: people's as annotations, models' as predictions.
+
+    `said` is what whoever decides is shown of others' answers, by row.
+    """
     by_row = {
         row: list(some) for row, some in groupby(sorted(labels, key=lambda each: each.row), lambda each: each.row)
     }
@@ -63,7 +74,7 @@ def tasks(rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = ()
     for row in rows:
         own = sorted(by_row.get(row.id, ()), key=lambda each: (each.origin, each.by, each.at))
         groups = [(key, list(some)) for key, some in groupby(own, lambda each: (each.origin, each.by, each.at))]
-        data: dict[str, Any] = {"row": row.id, "schema": schema.id, **shown(row)}
+        data: dict[str, Any] = {"row": row.id, "schema": schema.id, **shown(row, said)}
         if own:
             data["annotators"] = {str(numbers[each.by]): each.by for each in own if each.origin != "model"}
         yield {
@@ -92,11 +103,12 @@ def tasks(rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = ()
         }
 
 
-def shown(row: Row) -> dict[str, str]:
-    """The texts of a row that an annotator reads: what was said before, the answer, the rejected one."""
+def shown(row: Row, said: Mapping[str, str] | None) -> dict[str, str]:
+    """The texts that an annotator reads: what was said before, the answer, the rejected one, what others say of it."""
     before = "\n\n".join(f"{each.role}: {each.content}" for each in row.messages[:-1])
     found = {"dialogue": before, "answer": row.messages[-1].content if row.messages else ""}
-    return found | ({"rejected": row.rejected[-1].content} if row.rejected else {})
+    found |= {"rejected": row.rejected[-1].content} if row.rejected else {}
+    return found if said is None else found | {"said": said.get(row.id, "")}
 
 
 def results(label: Label, schema: LabelSchema, row: Row) -> Iterator[dict[str, Any]]:
@@ -135,11 +147,17 @@ def spelled(question: LabelQuestion, value: Answer, text: str) -> Iterator[tuple
         yield name, "textarea", {"text": [value]}
 
 
-def write(path: Path, rows: Iterable[Row], schema: LabelSchema, labels: Sequence[Label] = ()) -> int:
+def write(
+    path: Path,
+    rows: Iterable[Row],
+    schema: LabelSchema,
+    labels: Sequence[Label] = (),
+    said: Mapping[str, str] | None = None,
+) -> int:
     """Write the tasks of `rows` as one JSON list, task by task; how many."""
     count = 0
-    with path.open("w", encoding="utf-8") as file:
-        for count, task in enumerate(tasks(rows, schema, labels), 1):
-            file.write(("[\n" if count == 1 else ",\n") + json.dumps(task, ensure_ascii=False))
-        file.write("\n]\n" if count else "[]\n")
+    with replacing(path) as file:
+        for count, task in enumerate(tasks(rows, schema, labels, said), 1):
+            file.write((("[\n" if count == 1 else ",\n") + json.dumps(task, ensure_ascii=False)).encode())
+        file.write(b"\n]\n" if count else b"[]\n")
     return count

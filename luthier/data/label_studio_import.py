@@ -12,23 +12,33 @@ from typing import Any
 
 from luthier.data.chat_jsonl import parsed
 from luthier.data.label_studio import TIE
-from luthier.data.labels import Imported, Scrub, ordered, problem, scrubbed
+from luthier.data.labels import Fits, Imported, Scrub, anything, moment, ordered, problem, scrubbed
 from luthier.data.raw import NotADialogue, Refused
 from luthier.errors import BadData
 from luthier.records.labels import Label, LabelQuestion, LabelSchema, Marked, Origin
 
 
 def read(
-    path: Path, schema: LabelSchema, *, scrub: Scrub, users: Mapping[str, str] | None = None, at: str = ""
+    path: Path,
+    schema: LabelSchema,
+    *,
+    scrub: Scrub,
+    users: Mapping[str, str] | None = None,
+    at: str = "",
+    fits: Fits = anything,
 ) -> Imported:
     """The labels of an exported file: a JSON list of tasks, or a task a line.
 
-    `users` gives annotators' numbers the names that labels carry; without it those of the task, else `user-7`. `at`
-    says when, for files that do not. Raises BadData where the file is no such list.
+    `users` gives annotators' numbers the names that labels carry; without it those of the task, else that of `""`,
+    else `user-7`. `at` says when, for files that do not; what does not fit its row is refused too. Raises BadData
+    where the file cannot be read.
     """
     imported = Imported([], [])
     skipped = 0
-    for number, task in enumerate(loaded(path), 1):
+    for number, task in loaded(path):
+        if isinstance(task, Refused):
+            imported.refused.append(task)
+            continue
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
             imported.refused.append(Refused(number, "the task has no data"))
             continue
@@ -37,24 +47,34 @@ def read(
                 skipped += 1
                 continue
             for label in labels_of(task["data"], annotation, origin, schema, users or {}, at):
-                if isinstance(label, str):
-                    imported.refused.append(Refused(number, label))
+                if isinstance(label, str) or (why := fits(label)):
+                    imported.refused.append(Refused(number, label if isinstance(label, str) else why))
                 else:
                     imported.labels.append(scrubbed(label, schema, scrub))
     return imported._replace(skipped=skipped)
 
 
-def loaded(path: Path) -> list[Any]:
-    """The objects of a file: a JSON list, or one a line. Raises BadData."""
+def loaded(path: Path) -> Iterator[tuple[int, Any]]:
+    """The objects of a JSON list with their places, or of JSON lines with their lines; a Refused for a broken line.
+
+    Raises BadData where the file is no text, or a list that is broken.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        if text.lstrip().startswith("["):
-            return list(parsed(text))
-        return [parsed(line) for line in text.splitlines() if line.strip()]
+        whole = list(parsed(text)) if text.lstrip().startswith("[") else None
     except OSError as error:
         raise BadData(f"{path} cannot be read: {error.strerror or error}", "check the path and its rights") from error
     except (UnicodeDecodeError, NotADialogue) as error:
         raise BadData(f"{path} is no JSON ({error})", "export the labels as JSON") from error
+    if whole is not None:
+        yield from enumerate(whole, 1)
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield number, parsed(line)
+            except NotADialogue as refusal:
+                yield number, Refused(number, str(refusal))
 
 
 def said_of(task: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Origin]]:
@@ -80,8 +100,8 @@ def labels_of(
 ) -> Iterator[Label | str]:
     """The labels of one annotation, or why there is none."""
     row = data.get("row") or data.get("id")
-    when = annotation.get("updated_at") or annotation.get("created_at") or at
-    if not isinstance(row, str | int) or not isinstance(when, str) or len(when) < 10:
+    when = moment(annotation.get("updated_at")) or moment(annotation.get("created_at")) or at
+    if not isinstance(row, str | int) or not when:
         yield "the task names no row" if not isinstance(row, str | int) else "it does not say when it was labelled"
         return
     if data.get("schema", schema.id) != schema.id:
@@ -122,7 +142,9 @@ def named(annotation: Mapping[str, Any], data: Mapping[str, Any], users: Mapping
     known = data.get("annotators")
     of_task = known.get(number) if isinstance(known, dict) else None
     email = who.get("email") if isinstance(who, dict) else None
-    return users.get(number) or users.get(str(email)) or (str(of_task) if of_task else f"user-{number or 'unknown'}")
+    of_task = of_task if isinstance(of_task, str) and "@" not in of_task else ""
+    told = next((users[key] for key in (number, email) if isinstance(key, str) and key and key in users), "")
+    return told or of_task or users.get("") or f"user-{number or 'unknown'}"
 
 
 def answers(question: LabelQuestion, value: Mapping[str, Any]) -> list[Any]:

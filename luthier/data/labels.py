@@ -1,22 +1,24 @@
-"""Labels: what a schema allows, how several annotators' answers become one, and what that does to a row. Pure.
+"""Labels: what a schema allows, which are new, and how several annotators' answers become one. Pure.
 
-Files of other tools are read and written in `label_studio.py` and `argilla.py`; agreement stands in `agreement.py`.
+Files of other tools are read and written in `label_studio.py` and `argilla.py`; agreement stands in `agreement.py`,
+what a settled answer does to a row in `settled.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
 
-from luthier.data.dedupe import Said, row_id
 from luthier.data.raw import Refused
-from luthier.records.data import Row
 from luthier.records.labels import SIDES, Answer, Label, LabelQuestion, LabelSchema, LabelSet, Marked
 from luthier.store.blobs import Blobs
 
 Scrub = Callable[[str], str]
 """One text with its personal data replaced."""
+Fits = Callable[[Label], str]
+"""Why a label does not fit its row; "" where it does."""
 How = Literal["adjudicated", "unanimous", "majority", "alone", "unresolved", "unanswered"]
 
 
@@ -40,6 +42,22 @@ class Settled(NamedTuple):
     how: How
     by: tuple[str, ...]
     """Who said so; where it stays open, who differed."""
+
+
+def anything(label: Label) -> str:
+    """Fits whatever row there is."""
+    return ""
+
+
+def moment(value: Any) -> str:
+    """A time in ISO 8601, in UTC where it names another zone; "" for what is none."""
+    if not isinstance(value, str) or len(value) < 10:
+        return ""
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return ""
+    return at.astimezone(UTC).isoformat() if at.utcoffset() else value
 
 
 def problem(label: Label, schema: LabelSchema) -> str:
@@ -105,12 +123,40 @@ def scrubbed(label: Label, schema: LabelSchema, scrub: Scrub) -> Label:
     return label.model_copy(update={"value": scrub(label.value)})
 
 
+def fresh(labels: Iterable[Label], known: Iterable[Label], untimed: str = "", *, again: bool = False) -> list[Label]:
+    """Those of `labels` that `known` does not hold.
+
+    Where a file does not say when, its labels carry the time `untimed` of their import: one that repeats its author's
+    last word is not new, nor, where the same file is read `again`, one that repeats any word of theirs.
+    """
+    every: set[Label] = set()
+    words: dict[tuple[str, ...], list[Label]] = defaultdict(list)
+    for label in sorted(known, key=lambda label: label.at):
+        every.add(label)
+        words[whose(label)].append(label)
+    new = []
+    for label in labels:
+        before = words[whose(label)]
+        repeated = label.at == untimed and label.value in [each.value for each in (before if again else before[-1:])]
+        if label not in every and not repeated:
+            new.append(label)
+            every.add(label)
+    return new
+
+
+def whose(label: Label) -> tuple[str, ...]:
+    """Row, question and author of a label."""
+    return label.row, label.question, label.by, label.origin
+
+
 def kept(
-    blobs: Blobs, labels: Iterable[Label], schema: LabelSchema, dataset: str, previous: LabelSet | None = None
+    blobs: Blobs, labels: Iterable[Label], schema: LabelSchema, dataset: str, *, previous: LabelSet | None, source: str
 ) -> LabelSet:
-    """A set of `labels` and of those that `previous` holds, each once; its blob is written. The record is not put."""
-    lines = [Label.model_validate(line) for line in blobs.lines(previous.labels)] if previous else []
-    every = {label.model_dump_json(): label for label in (*lines, *labels)}
+    """A set of `labels`, which adds those of the file `source` to `previous`; its blob is written, the record not put.
+
+    `labels` are all of them, those that are left of `previous` too; each is kept once.
+    """
+    every = {label.model_dump_json(): label for label in labels}
     in_order = sorted(every.values(), key=lambda label: (label.row, label.question, label.at, label.by, label.origin))
     return LabelSet(
         dataset=dataset,
@@ -118,6 +164,7 @@ def kept(
         labels=blobs.put_lines(label.model_dump(mode="json", exclude_defaults=True) for label in in_order),
         count=len(in_order),
         annotators=tuple(sorted({label.by for label in in_order if label.origin != "model"})),
+        sources=tuple(dict.fromkeys((*(previous.sources if previous else ()), source))),
         previous=previous.id if previous else None,
     )
 
@@ -160,37 +207,3 @@ def voted(place: tuple[str, str], said: Mapping[str, Label], at_least: int) -> S
         return Settled(*place, None, "unresolved", everyone)
     how: How = "alone" if len(said) == 1 else "unanimous" if most == len(said) else "majority"
     return Settled(*place, value, how, tuple(sorted(name for name, label in said.items() if label.value == value)))
-
-
-def labelled(rows: Iterable[Row], settled: Iterable[Settled], schema: LabelSchema) -> Iterator[Row]:
-    """The rows with what was settled about them; the others as they are."""
-    by_row: dict[str, list[Settled]] = defaultdict(list)
-    for each in settled:
-        if each.value is not None:
-            by_row[each.row].append(each)
-    for row in rows:
-        changed = row
-        for each in by_row.get(row.id, ()):
-            question = schema.question(each.question)
-            if question is not None and each.value is not None:
-                changed = applied(changed, question, each.value)
-        yield changed
-
-
-def applied(row: Row, question: LabelQuestion, value: Answer) -> Row:
-    """`row` as an answer makes it: a rewrite is its new answer, a preference turns it round, others are metadata."""
-    done = (*row.changes, f"{question.type} {question.name}")
-    if question.type == "rewrite" and isinstance(value, str):
-        messages = (*row.messages[:-1], row.messages[-1].model_copy(update={"content": value}))
-        named = row_id(Said(messages, row.rejected, row.good))
-        return row.model_copy(update={"messages": messages, "id": named, "changes": done})
-    if question.type == "preference" and value == "right" and row.rejected:
-        before = len(row.messages) - 1
-        messages, rejected = (*row.messages[:before], *row.rejected), row.messages[before:]
-        named = row_id(Said(messages, rejected, row.good))
-        return row.model_copy(update={"messages": messages, "rejected": rejected, "id": named, "changes": done})
-    if isinstance(value, tuple):
-        said = "; ".join(each if isinstance(each, str) else f"{each.start}-{each.end} {each.label}" for each in value)
-    else:
-        said = str(value)
-    return row.model_copy(update={"metadata": row.metadata | {question.name: said}, "changes": done})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, log, sqrt
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
@@ -110,9 +110,14 @@ def shape(threshold: float) -> tuple[int, int]:
     return rows, ceil(log(MISSED) / log(1 - alike))
 
 
-def joined(sketches: Sequence[Sketch]) -> Sketch:
-    """The sketches of all batches as one."""
+def joined(sketches: list[Sketch]) -> Sketch:
+    """The sketches of all batches as one. Takes them out of the list: memory holds one of their four parts twice."""
     if not sketches:
         return Sketch(np.empty((1, 0), np.uint32), np.empty((0, 1), np.uint8), *[np.empty(0, np.uint64)] * 2)
-    bands, smallest, whole, guard = zip(*sketches, strict=True)
-    return Sketch(np.concatenate(bands, 1), np.concatenate(smallest), np.concatenate(whole), np.concatenate(guard))
+    parts: list[list[Any]] = [list(part) for part in zip(*sketches, strict=True)]
+    sketches.clear()
+    whole = []
+    for part in parts:
+        whole.append(np.concatenate(part, axis=1 if part is parts[0] else 0))
+        part.clear()
+    return Sketch(*whole)

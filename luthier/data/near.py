@@ -44,20 +44,19 @@ def clusters(texts: Iterable[Text], rule: Rule = USUAL) -> list[Cluster]:
     cannot be.
     """
     sketcher = Sketcher(rule)
-    with TemporaryFile() as file:
-        spool = Spool(file)
-        names: list[str] = []
+    with TemporaryFile() as said, TemporaryFile() as called:
+        spool, names = Spool(said), Spool(called)
         collected: list[str] = []
         sketches: list[Sketch] = []
         for batch in batched(texts):
-            names += [text.name for text in batch]
             collected += [text.collected for text in batch] if rule.keep == "newest" else []
             sketches.append(sketcher.sketch(batch))
             for text in batch:
                 spool.add(normal(text.text))
+                names.add(text.name)
         order = ranked(rule.keep, spool.lengths, collected)
         stays, how = Resolved(sketcher, spool, joined(sketches), order).resolve()
-    return gathered(names, order.tolist(), stays.tolist(), how.tolist())
+        return gathered(names.read, order, stays, how)
 
 
 class Spool:

@@ -1,7 +1,8 @@
 """Quality: what the detectors say of each row, and which rows that leaves out. Knows no particular detector.
 
 A detector (extension of kind `detector`) is a pure function of one row; its score goes from 0, nothing to see, to 1.
-What takes the whole set (contradictions, balance) stands in `detectors/` too and is called by the report.
+What takes the whole set (contradictions, balance) stands in `detectors/` too and is called by the report; limits for
+it are held by `whole`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from luthier.records.data import Row
 Detector = Callable[[Row], float]
 DEFAULT = (*("short", "long", "truncated", "templated", "repetition", "refusal", "language", "encoding", "markup"),)
 """What looks at every row unless the project says otherwise; `toxicity` needs a package of its own."""
+OF_ALL_ROWS = ("contradictions", "balance")
+"""Limits that one row cannot be held against: `whole` does, once all rows are there."""
 DIGITS = 3
 """Decimals of a score that are kept: the same on every machine."""
 
@@ -36,10 +39,10 @@ class Judge:
     """
 
     def __init__(self, names: Sequence[str] = DEFAULT, limits: Mapping[str, float] | None = None) -> None:
-        self.limits = dict(limits or {})
+        self.limits = {name: limit for name, limit in (limits or {}).items() if name not in OF_ALL_ROWS}
         self.detectors: dict[str, Detector] = {name: plugins.find("detector", name) for name in names}
-        for name, limit in self.limits.items():
-            if name not in self.detectors:
+        for name, limit in (limits or {}).items():
+            if name not in (*self.detectors, *OF_ALL_ROWS):
                 plugins.find("detector", name)  # a wrong name is said first
                 raise BadConfig(f"there is a limit for {name!r}, which does not run", f"add {name} to the detectors")
             if not 0 <= limit <= 1:

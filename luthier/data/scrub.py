@@ -109,6 +109,8 @@ class PresidioScrubber:
 
     def is_allowed(self, kind: str, value: str) -> bool:
         """Whether `value` is on the caller's list: whole, or for names word by word."""
+        if not self.allowed:
+            return False
         if normal(value) in self.allowed:
             return True
         return kind in {"PERSON", "ORGANISATION"} and all(word in self.allowed_words for word in normal(value).split())

@@ -76,7 +76,7 @@ def clusters(texts: Sequence[Text], embed: Embed, rule: Rule = USUAL) -> list[Cl
         left = rows[better == len(order)]
         stays[left], how[left] = near.among(left)
         near.add(left[stays[left] == left])
-    return gathered([text.name for text in texts], order.tolist(), stays.tolist(), how.tolist())
+    return gathered(lambda place: texts[place].name, order, stays, how)
 
 
 def kept_apart(text: Text, rule: Rule) -> int:

@@ -74,10 +74,15 @@ def shrunk(text: str, start: int, end: int) -> tuple[int, int]:
 def normal(value: str) -> str:
     """One spelling for one value: lower case and single spaces; letters and figures alone where it is a number."""
     value = " ".join(value.casefold().split())
-    if "@" in value or sum(letter.isdigit() for letter in value) < 7:
+    if len(value) < 7 or "@" in value or figures_in(value) < 7:
         return value
     solid = "".join(letter for letter in value if letter.isalnum())
     return solid.removeprefix("00") if solid.isdecimal() else solid
+
+
+def figures_in(text: str) -> int:
+    """How many figures stand in a text, of whatever script."""
+    return sum(map(text.count, "0123456789")) if text.isascii() else sum(map(str.isdigit, text))
 
 
 def subject_key(key: bytes, value: str) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from luthier.data.recognisers.numbers import luhn
 from luthier.data.spans import PLACEHOLDER, normal
@@ -144,14 +144,29 @@ class Surrogates:
 
     def fill(self, dialogue: str, texts: Sequence[str], language: str) -> list[str]:
         """The texts of one dialogue with a value for every placeholder; different placeholders get different values."""
+        values = self.values(dialogue, texts, language)
+        return [values.within(text) for text in texts]
+
+    def values(self, dialogue: str, texts: Sequence[str], language: str, kinds: Container[str] | None = None) -> Values:
+        """A value for every placeholder of these types (None: of all) in the texts of one dialogue."""
         values: dict[str, str] = {}
         used: set[str] = set()
         for text in texts:
             for match in PLACEHOLDER.finditer(text):
-                if match.group() not in values:
+                if match.group() not in values and (kinds is None or match.group(1) in kinds):
                     values[match.group()] = self.of(dialogue, match.group(), language, frozenset(used))
                     used.update(parts(match.group(1), values[match.group()]))
-        return [PLACEHOLDER.sub(lambda match: values[match.group()], text) for text in texts]
+        return Values(values)
+
+
+class Values(NamedTuple):
+    """What stands for the placeholders of one dialogue."""
+
+    by_placeholder: dict[str, str]
+
+    def within(self, text: str) -> str:
+        """`text` with the values in it; other placeholders stay."""
+        return PLACEHOLDER.sub(lambda match: self.by_placeholder.get(match.group(), match.group()), text)
 
 
 def parts(kind: str, value: str) -> set[str]:

@@ -4,7 +4,8 @@
     {"user": "Which intent? {text}", "assistant": "category", "dialogue": "ticket"}
 
 `system`, `language` and `dialogue` (rows that must stay in one split) may be mapped too; every other name becomes
-metadata. Comma, semicolon and tab are told apart by the header.
+metadata. Comma, semicolon and tab are told apart by the header. A table that `luthier data export` wrote needs no
+mapping and comes back as it was.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from luthier.data.cells import COLUMNS, ours, unguarded
+from luthier.data.chat_jsonl import parsed, single
 from luthier.data.lines import NOT_UTF8, TOO_LONG, lines
 from luthier.data.raw import EXCERPT, NotADialogue, Raw, Refused, language_tag, message, ordered
 from luthier.errors import BadConfig, BadData
@@ -66,7 +69,7 @@ def decoded(path: Path, too_long: list[int]) -> Iterator[str]:
 
 def shaped(mapping: Mapping[str, str], header: list[str], path: Path) -> dict[str, str]:
     """The mapping with every value as a text with {columns}, all of which are there. Raises BadConfig."""
-    wanted = dict(mapping) or {turn: turn for turn in TURNS if turn in header}
+    wanted = dict(mapping) or {name: name for name in (COLUMNS if ours(header) else TURNS) if name in header}
     for turn in ("user", "assistant"):
         if turn not in wanted:
             raise BadConfig(
@@ -90,12 +93,24 @@ def understood(number: int, row: list[str], header: list[str], shapes: Mapping[s
         return Refused(number, NOT_UTF8, excerpt.replace(BROKEN, ""))
     if len(row) != len(header):
         return Refused(number, f"the row has {len(row)} fields, the header {len(header)}", excerpt)
-    cells = dict(zip(header, row, strict=True))
+    own = ours(header)
+    cells = dict(zip(header, map(unguarded, row) if own else row, strict=True))
     filled = {name: COLUMN.sub(lambda match: cells[match[1]], shape) for name, shape in shapes.items()}
     turns = [{"role": turn, "content": filled[turn]} for turn in TURNS if turn != "system" or filled.get(turn)]
     try:
         messages = ordered([message(turn, place) for place, turn in enumerate(turns, 1)])
+        beside = beside_of(filled.pop("metadata", "")) if own and shapes.get("metadata") == "{metadata}" else {}
     except NotADialogue as refusal:
         return Refused(number, str(refusal), excerpt)
-    metadata = {name: value for name, value in filled.items() if name not in (*TURNS, "language") and value}
+    metadata = beside | {name: value for name, value in filled.items() if name not in (*TURNS, "language") and value}
     return Raw(number, messages, language_tag(filled.get("language")), metadata)
+
+
+def beside_of(cell: str) -> dict[str, str]:
+    """The metadata that our own tables keep in one cell. Raises NotADialogue."""
+    if not cell.strip():
+        return {}
+    found = parsed(cell)
+    if not isinstance(found, dict):
+        raise NotADialogue("the metadata is no JSON object")
+    return single(found)

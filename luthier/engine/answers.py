@@ -78,6 +78,10 @@ class Exchange:
         finally:
             self.drop()
 
+    def spell(self, token: int) -> str:
+        """A token as log-probabilities name it."""
+        return f"token_id:{token}" if self.body.return_tokens_as_token_ids else self.engine.spell(token)
+
     def usage(self, generated: int) -> Json:
         return replies.usage(sum(len(prompt) for prompt in self.prompts), generated)
 
@@ -126,7 +130,7 @@ async def hung_up(request: Request) -> None:
 def shape(exchange: Exchange, place: int, choice: Choice) -> Json:
     """One choice in OpenAI's shape."""
     wanted = exchange.jobs[place].asked.logprobs is not None
-    spell = exchange.engine.spell
+    spell = exchange.spell
     if exchange.chat:
         logprobs = replies.chat_logprobs(choice.scored, spell) if wanted else None
         return replies.chat_choice(place, choice.text, choice.finish, logprobs)
@@ -170,7 +174,7 @@ def chunk(exchange: Exchange, choice: Json) -> str:
 
 def shape_delta(exchange: Exchange, place: int, delta: Delta) -> Json:
     """What is new about a choice, in OpenAI's shape."""
-    spell = exchange.engine.spell
+    spell = exchange.spell
     if exchange.chat:
         logprobs = replies.chat_logprobs(delta.scored, spell) if delta.scored else None
         content: Json = {"content": delta.text} if delta.text else {}

@@ -69,6 +69,8 @@ class Body(BaseModel):
     stream_options: StreamOptions = StreamOptions()
     logprobs: bool | int | None = None
     top_logprobs: int = Field(default=0, ge=0, le=MOST_ALTERNATIVES)
+    return_tokens_as_token_ids: bool = False
+    """vLLM's: log-probabilities name tokens as `token_id:123`, which no text can be mistaken for."""
     echo: bool = False
     ignore_eos: bool = False
 

@@ -59,6 +59,8 @@ class Desk:
     """Writes a trace; no answer leaves before it returned."""
     routes: Mapping[str, Route]
     instructions: str
+    keyed: Callable[[str], str] | None = None
+    """The keyed hash of a value that was replaced in a trace, so that whoever asks to be forgotten is found there."""
     max_tokens: int = 96
     """Of an answer, where the request does not say."""
     most_tokens: int = 1024

@@ -173,7 +173,7 @@ def verify(desk: Desk, exchange: Exchange) -> Exchange:
 
 def record(desk: Desk, exchange: Exchange) -> Exchange:
     """Keep the trace. An answer that cannot be recorded is not given."""
-    desk.keep(trace_of(exchange, desk.scrubber))
+    desk.keep(trace_of(exchange, desk.scrubber, desk.keyed))
     return exchange
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from luthier.gateway.exchange import Exchange
@@ -22,14 +22,21 @@ class Dialogues(Protocol):
         """The texts, scrubbed together: one placeholder for one value."""
 
 
-def trace_of(exchange: Exchange, scrubber: Dialogues) -> Trace:
-    """The trace of an exchange that has its ending. Passages are documents of the house and stay word for word."""
+def trace_of(exchange: Exchange, scrubber: Dialogues, keyed: Callable[[str], str] | None = None) -> Trace:
+    """The trace of an exchange that has its ending. Passages are documents of the house and stay word for word.
+
+    `keyed` makes the hash by which the trace of a person is found again: of every value that was replaced.
+    """
     asked = _newest(exchange.asked.messages)
     said = [message.content for message in asked]
     claims = [citation.claim for citation in exchange.citations]
     draft = "" if exchange.draft == exchange.answer else exchange.draft
-    texts = [_whole(visible(text)) for text in (*said, exchange.answer, draft, *claims)]
-    clean = [scrubbed.text for scrubbed in scrubber.dialogue(texts, exchange.language)]
+    plain = [visible(text) for text in (*said, exchange.answer, draft, *claims)]
+    scrubbed = scrubber.dialogue([_whole(text) for text in plain], exchange.language)
+    found = {hit.text for each in scrubbed for hit in each.found} | {
+        hit.text for text in plain for hit in scattered(text)
+    }
+    clean = [each.text for each in scrubbed]
     messages, rest = clean[: len(said)], clean[len(said) :]
     pairs = zip(asked, messages, strict=True)
     cited = zip(exchange.citations, rest[2:], strict=True)
@@ -52,6 +59,7 @@ def trace_of(exchange: Exchange, scrubber: Dialogues) -> Trace:
         prompt_tokens=exchange.prompt_tokens,
         completion_tokens=exchange.completion_tokens,
         milliseconds=exchange.milliseconds,
+        subjects=tuple(sorted({keyed(value) for value in found})) if keyed else (),
     )
 
 

@@ -193,7 +193,7 @@ class Client:
             raise Unavailable(
                 f"{self.url} did not answer within {self.timeout:g} s", "ask for fewer tokens, or raise the timeout"
             ) from error
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise Unavailable(
                 f"no server answers at {self.url} ({error})", "start it, or correct its address"
             ) from error
@@ -212,15 +212,16 @@ def as_reply(found: dict[str, Any], url: str) -> Reply:
     try:
         choice = found["choices"][0]
         usage = found.get("usage") or {}
+        content = choice["message"].get("content")
         return Reply(
-            text=choice["message"].get("content") or "",
+            text=content if isinstance(content, str) else "",
             finish=choice.get("finish_reason") or "",
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
             id=str(found.get("id", "")),
             raw=found,
         )
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise not_openai(url, "its answer holds no choices[0].message") from error
 
 

@@ -32,6 +32,8 @@ class LabelQuestion(Value):
     """Highest rating."""
     required: bool = True
     """A row without an answer to it is not finished."""
+    good_from: int | None = None
+    """A rating from which the answer is wanted, and below which it is not; without it a rating teaches nothing."""
 
     @model_validator(mode="after")
     def fits(self) -> LabelQuestion:
@@ -44,6 +46,8 @@ class LabelQuestion(Value):
             raise ValueError(f"{self.name!r} is a {self.type}, which has no options")
         if self.several and self.type != "choice":
             raise ValueError(f"{self.name!r} is a {self.type}, of which there is one")
+        if self.good_from is not None and (self.type != "rating" or not self.low < self.good_from <= self.high):
+            raise ValueError(f"good_from of {self.name!r} is no rating above the lowest")
         if self.low >= self.high:
             raise ValueError(f"the ratings of {self.name!r} go from {self.low} to {self.high}")
         return self

@@ -55,12 +55,22 @@ class DataPart(Value):
     """Similarity (Jaccard, of runs of letters) from which on one of two rows leaves; rows with other figures stay."""
     keep: Literal["first", "longest", "newest"] = "first"
     """Which of two such rows stays."""
+    semantic: float | None = Field(default=None, gt=0, le=1)
+    """Cosine of the embeddings from which on one of two rows leaves, whatever their words."""
+    embedder: str = ""
+    """What embeds the rows for `semantic`, as in `knowledge.embedder`, which it is unless it is named here."""
+    surrogates: bool = False
+    """Made-up values in place of placeholders: Emma Jones instead of <PERSON_1>, the same all through a dialogue."""
+    vault: bool = False
+    """Keep what stood there before, sealed, in the workspace's vault: see `luthier data reveal`."""
     protect: tuple[str, ...] = ()
     """Files whose questions training must not see, beside those of `evaluation.questions`."""
     leaks: Literal["refuse", "leave-out"] = "refuse"
     """What becomes of a build whose rows give such a question away: it is refused, or they are left out."""
     mixture: dict[str, float] = {}
     """Shares of sources among the training rows, by name; rows are drawn by a hash. Sources not named stay whole."""
+    synthetic: float | None = Field(default=0.5, ge=0, le=1)
+    """Largest share of synthetic rows among the training rows; the surplus leaves, and so do those in other splits."""
     allow: tuple[str, ...] = ()
     """What is nobody's and stays: the company's and its products' names, its own telephone numbers."""
     validation: float = Field(default=0.05, ge=0, lt=1)

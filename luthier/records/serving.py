@@ -102,3 +102,5 @@ class Trace(Happening):
     completion_tokens: int = 0
     milliseconds: dict[str, float] = {}
     """Time spent in each stage."""
+    subjects: tuple[str, ...] = ()
+    """Keyed hashes of whatever personal data was replaced in its texts: by them the person's traces are found."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from luthier.records.base import Happening, Made, Parent, Value
 
 
 class LoraSpec(Value):
     """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), in PEFT's terms."""
+
+    variant: Literal["plain", "dora", "pissa"] = "plain"
+    """`dora` also learns each output's length (Liu et al. 2024, arXiv:2402.09353); `pissa` begins with the weights'
+    largest singular vectors (Meng et al. 2024, arXiv:2404.02948)."""
 
     rank: int = Field(default=16, ge=1, le=256)
     """Rank of the update of each adapted layer."""
@@ -22,6 +26,64 @@ class LoraSpec(Value):
     """Share of the adapters' inputs that is dropped while training."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """The layers that get an adapter: every linear one but the output, or these names."""
+    rate_ratio: float = Field(default=1.0, ge=1)
+    """How many times faster B learns than A: LoRA+ takes 16 (Hayou et al. 2024, arXiv:2402.12354)."""
+
+
+class BottleneckSpec(Value):
+    """Small networks behind attention and feed-forward part of each layer (Houlsby et al. 2019, arXiv:1902.00751)."""
+
+    kind: Literal["bottleneck"]
+    """Small networks between the layers' parts."""
+    width: int = Field(default=64, ge=1)
+    """Numbers between the way down and the way up."""
+    where: Literal["both", "feed-forward"] = "both"
+    """Behind both parts of a layer, or the second alone (Pfeiffer et al. 2020, arXiv:2005.00247)."""
+
+
+class Ia3Spec(Value):
+    """One learnt factor for each key, value and inner feature (Liu et al. 2022, arXiv:2205.05638)."""
+
+    kind: Literal["ia3"]
+    """Factors alone."""
+
+
+class PrefixSpec(Value):
+    """Learnt keys and values in front of every layer's own (Li and Liang 2021, arXiv:2101.00190)."""
+
+    kind: Literal["prefix"]
+    """Keys and values in front."""
+    tokens: int = Field(default=16, ge=1, le=512)
+    """Length of the prefix."""
+
+
+class PromptSpec(Value):
+    """Learnt embeddings in front of the prompt (Lester et al. 2021, arXiv:2104.08691)."""
+
+    kind: Literal["prompt"]
+    """Embeddings in front."""
+    tokens: int = Field(default=16, ge=1, le=512)
+    """How many."""
+    text: str = ""
+    """Words whose embeddings they begin with; none: drawn from the vocabulary."""
+
+
+AdapterSpec = Annotated[BottleneckSpec | Ia3Spec | PrefixSpec | PromptSpec, Field(discriminator="kind")]
+
+
+class WatchSpec(Value):
+    """Answering questions of the validation rows while training, to keep the best weights and to stop in time."""
+
+    scorer: str = "f1"
+    """How answers are marked: an extension of kind `scorer`."""
+    every: int = Field(default=20, ge=1)
+    """Steps between two looks."""
+    rows: int = Field(default=16, ge=1)
+    """Validation rows that are answered at each."""
+    patience: int | None = Field(default=None, ge=1)
+    """Looks without a better mean after which the run ends; none: it runs to its end."""
+    max_tokens: int = Field(default=64, ge=1)
+    """Longest answer in tokens."""
 
 
 class TrainingSettings(Value):
@@ -29,8 +91,14 @@ class TrainingSettings(Value):
 
     method: str = "sft"
     """What is learnt: an extension of kind `method`."""
+    options: dict[str, Any] = {}
+    """What the method itself asks for, such as `beta`: its page names each."""
     lora: LoraSpec | None = LoraSpec()
     """Null trains every weight."""
+    adapter: AdapterSpec | None = None
+    """Another kind of adapter in place of LoRA: `bottleneck`, `ia3`, `prefix` or `prompt`."""
+    quantised: Literal["none", "int8", "nf4"] = "none"
+    """Precision of the frozen base below an adapter (QLoRA, Dettmers et al. 2023, arXiv:2305.14314)."""
     learning_rate: float | Literal["auto"] = "auto"
     """Highest learning rate of AdamW."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -41,8 +109,8 @@ class TrainingSettings(Value):
     """Decoupled weight decay of AdamW."""
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
-    epochs: int = Field(default=2, ge=1)
-    """How many times each row is seen."""
+    epochs: Annotated[int, Field(ge=1)] | Literal["auto"] = 2
+    """How many times each row is seen; `auto`: more often where rows are few."""
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many steps, whatever `epochs` says."""
     batch_rows: int | Literal["auto"] = "auto"
@@ -55,10 +123,33 @@ class TrainingSettings(Value):
     """What becomes of longer rows: the run is refused, or they are left out and counted. None is ever cut."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the base's weights; `auto` takes bfloat16 where the processor has it."""
+    packing: bool = False
+    """Rows of a micro-batch one behind the other instead of padded side by side; each still sees itself alone."""
+    recompute: bool | Literal["auto"] = "auto"
+    """Forget activations and compute them again backwards: less memory, a third slower. `auto`: where it must be."""
+    watch: WatchSpec | None = None
+    """Keep the weights that answer best, not the last ones."""
     checkpoint_every: int = Field(default=20, ge=1)
     """Steps between checkpoints."""
     seed: int = 0
     """Fixes the order of the rows, the adapters' first weights and the dropout."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def one_adapter(cls, given: Any) -> Any:
+        """Whoever names another adapter does not have to say `lora: null` as well."""
+        if isinstance(given, dict) and given.get("adapter") is not None:
+            if given.get("lora") is not None:
+                raise ValueError("`lora` and `adapter` are both given: leave one out")
+            return given | {"lora": None}
+        return given
+
+    @model_validator(mode="after")
+    def fits(self) -> TrainingSettings:
+        """Settings that go together."""
+        if self.quantised != "none" and not self.lora:
+            raise ValueError("a quantised base is frozen: give `lora`, or leave `quantised` out")
+        return self
 
 
 class Recipe(Made, TrainingSettings):
@@ -107,11 +198,13 @@ class ModelVersion(Made):
     rank: int | None = None
     figures: dict[str, float] = {}
     """Final loss, tokens trained, seconds: what the run measured."""
+    made_from: str | None = None
+    """The model that this one is a compressed form of."""
     base_licence: str = ""
     """Licence of the base model's weights, as an SPDX identifier such as `Apache-2.0`."""
 
     def parents(self) -> tuple[Parent, ...]:
-        pairs = (("run", self.run), ("dataset", self.dataset))
+        pairs = (("run", self.run), ("dataset", self.dataset), ("made_from", self.made_from))
         return tuple(Parent(role, parent) for role, parent in pairs if parent)
 
     def blobs(self) -> tuple[str, ...]:

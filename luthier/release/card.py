@@ -51,7 +51,7 @@ def write(dossier: Dossier) -> str:
 def metadata(dossier: Dossier) -> dict[str, Any]:
     """The YAML head: licence, base model, languages, data, and figures as a model index."""
     model, dataset = dossier.model, dossier.dataset
-    adapter = model.rank is not None
+    adapter = "adapter_config.json" in model.files
     head: dict[str, Any] = {
         "license": model.base_licence.lower() or "unknown",
         "base_model": base_name(model),
@@ -85,6 +85,8 @@ def summary(dossier: Dossier) -> str:
     """One sentence on what it is and where it stands."""
     model, now = dossier.model, dossier.status
     kind = f"A rank-{model.rank} adapter for" if model.rank else "A fine-tuned version of"
+    if not model.rank and "adapter_config.json" in model.files:
+        kind = "An adapter for"
     if not model.files:
         kind = "The untouched base model"
     live = f" as {', '.join(f'`{alias}`' for alias in now.aliases)}" if now.aliases else ""
@@ -233,8 +235,10 @@ def serving(model: ModelVersion) -> Iterator[str]:
     yield "Only behind the same chat template and tokenizer as in training (digests below)."
     yield ""
     yield "```sh"
-    if model.rank is None:
+    if "adapter_config.json" not in model.files:
         yield f"python -m luthier.engine --base {'FOLDER' if model.files else base} --name {model.name} --port 8000"
+    elif model.rank is None:
+        yield "# No engine serves this kind of adapter; with PEFT: PeftModel.from_pretrained(base, FOLDER)"
     else:
         rank = next((rank for rank in VLLM_RANKS if rank >= model.rank), model.rank)
         yield f"python -m luthier.engine --base {base} --adapter {model.name}=FOLDER --port 8000"

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryFile, gettempdir
-from typing import Any, Protocol
+from tempfile import SpooledTemporaryFile, TemporaryFile, gettempdir
+from typing import IO, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -23,10 +23,13 @@ from obstore.store import LocalStore, from_url
 
 from luthier.errors import BadConfig, BadData, Tampered, Unavailable, UnknownName
 from luthier.store.files import FULL, no_room, replacing, sync, writable
+from luthier.store.json_lines import encoded
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
 """Bytes read at once."""
+SMALL = 16 * CHUNK
+"""Bytes of a blob in a bucket that wait in memory; more wait in a temporary file."""
 
 
 class Readable(Protocol):
@@ -79,15 +82,14 @@ class Blobs:
 
     def put_lines(self, lines: Iterable[dict[str, Any]]) -> str:
         """Keep JSON data as lines of JSON, keys sorted: equal data has one digest."""
+        return self.put_encoded(map(encoded, lines))
+
+    def put_encoded(self, lines: Iterable[bytes]) -> str:
+        """Keep lines of JSON that are `encoded` already, without their ends."""
         with TemporaryFile() as file:  # unnamed, so nothing of it can be left behind
             for line in lines:
-                try:
-                    text = json.dumps(line, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-                    encoded = text.encode()
-                except ValueError as error:
-                    raise BadData(f"a line holds what JSON cannot: {error}", "leave that figure or text out") from error
                 with writable(Path(gettempdir())):
-                    file.write(encoded + b"\n")
+                    file.write(line + b"\n")
             with writable(Path(gettempdir())):
                 file.seek(0)
             return self._keep(file, "the lines")
@@ -97,9 +99,14 @@ class Blobs:
         return b"".join(self.chunks(digest))
 
     def lines(self, digest: str) -> Iterator[dict[str, Any]]:
-        """The JSON lines of a blob, which is read whole first: no line leaves before all are known to be right."""
-        for line in BytesIO(self.get(digest)):
-            yield json.loads(line)
+        """The JSON lines of a blob, which is read whole first: no line leaves before all are known to be right.
+
+        Memory does not grow with the blob: it is hashed where it lies and then read again; one that lies elsewhere
+        waits in a temporary file meanwhile.
+        """
+        with self._right(digest) as file:
+            for line in file:
+                yield json.loads(line)
 
     def fetch(self, digest: str, to: Path) -> None:
         """Write a blob to the file `to`, replacing it whole or not at all."""
@@ -144,10 +151,9 @@ class Blobs:
                     hashed.update(data)
                     yield data
         except FileNotFoundError as error:
-            mend = "it was erased, or the folder of blobs is not whole: run: luthier audit verify"
-            raise UnknownName(f"there is no blob {digest[:12]}", mend) from error
+            raise _nowhere(digest) from error
         if hashed.hexdigest() != digest:
-            raise Tampered(f"blob {digest[:12]} does not hold the bytes of its name", "restore it from a backup")
+            raise _other(digest)
 
     def sweep(self, older_than: float = 86400) -> int:
         """Remove what killed writers left half-written more than `older_than` seconds ago; how many files."""
@@ -156,6 +162,30 @@ class Blobs:
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)
+
+    @contextmanager
+    def _right(self, digest: str) -> Iterator[IO[bytes]]:
+        """A blob as a file at its beginning, its bytes held against its name already."""
+        if self.folder is None:
+            with SpooledTemporaryFile(SMALL) as spooled:
+                with writable(Path(gettempdir())):
+                    spooled.writelines(self.chunks(digest))
+                    spooled.seek(0)
+                yield spooled
+            return
+        try:
+            file = (self.folder / _path(digest)).open("rb")
+        except FileNotFoundError as error:
+            raise _nowhere(digest) from error
+        except OSError as error:
+            raise Unavailable(
+                f"the blob store {self.where} does not answer: {error.strerror}", "check the folder and its rights"
+            ) from error
+        with file:  # a blob is replaced whole, so what this handle reads stays what was hashed
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise _other(digest)
+            file.seek(0)
+            yield file
 
     def _keep(self, file: Readable, called: str) -> str:
         """Hash `file`, then store it under its hash, unless good bytes stand there already."""
@@ -184,6 +214,15 @@ def _checked(file: Readable, digest: str, called: str) -> Iterator[bytes]:
         yield chunk
     if hashed.hexdigest() != digest:
         raise BadData(f"{called} changed while it was read", "wait until it is written, then repeat")
+
+
+def _nowhere(digest: str) -> UnknownName:
+    mend = "it was erased, or the folder of blobs is not whole: run: luthier audit verify"
+    return UnknownName(f"there is no blob {digest[:12]}", mend)
+
+
+def _other(digest: str) -> Tampered:
+    return Tampered(f"blob {digest[:12]} does not hold the bytes of its name", "restore it from a backup")
 
 
 def _path(digest: str) -> str:

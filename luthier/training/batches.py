@@ -20,6 +20,7 @@ def plan(lengths: Sequence[int], recipe: Recipe) -> list[Step]:
     """Every step of the run, in order. `recipe` is resolved: it holds no `auto`."""
     assert isinstance(recipe.batch_rows, int)
     assert isinstance(recipe.micro_tokens, int)
+    assert isinstance(recipe.epochs, int)
     steps: list[Step] = []
     for epoch in range(recipe.epochs):
         order = list(range(len(lengths)))

@@ -7,10 +7,13 @@ trainable tensor, and the copy is rounded into the model after each step. The ma
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from luthier.records.training import Recipe
+from luthier.training.world import part_like, whole
 
 
 def rate_at(step: int, steps: int, recipe: Recipe) -> float:
@@ -27,6 +30,18 @@ def rate_at(step: int, steps: int, recipe: Recipe) -> float:
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
+def groups(masters: Mapping[str, torch.Tensor], recipe: Recipe) -> list[dict[str, Any]]:
+    """AdamW's groups and how many times the rate each takes: LoRA+ (arXiv:2402.12354) lets B learn faster than A."""
+    ratio = recipe.lora.rate_ratio if recipe.lora else 1.0
+    fast = {name for name in masters if ".lora_B." in name} if ratio != 1 else set()
+    slow = [master for name, master in masters.items() if name not in fast]
+    split = [
+        {"params": slow, "ratio": 1.0},
+        {"params": [masters[name] for name in masters if name in fast], "ratio": ratio},
+    ]
+    return [group for group in split if group["params"]]
+
+
 class Optimiser:
     """Moves the trainable tensors of `model`; its whole state is named tensors, so it is saved as safetensors."""
 
@@ -34,7 +49,7 @@ class Optimiser:
         self.recipe = recipe
         self.params = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.masters = {name: p.detach().float().clone() for name, p in self.params.items()}
-        self.adam = torch.optim.AdamW(self.masters.values(), lr=0.0, weight_decay=recipe.weight_decay)
+        self.adam = torch.optim.AdamW(groups(self.masters, recipe), lr=0.0, weight_decay=recipe.weight_decay)
 
     def gather(self) -> None:
         """Add the model's gradients to the masters' and clear them: micro-batches are summed in float32."""
@@ -44,6 +59,10 @@ class Optimiser:
                 master.grad = p.grad.float() if master.grad is None else master.grad.add_(p.grad)
                 p.grad = None
 
+    def gradients(self) -> list[torch.Tensor]:
+        """What is gathered so far, in one order for every process."""
+        return [master.grad for master in self.masters.values() if master.grad is not None]
+
     def step(self, terms: int, rate: float) -> float:
         """One update from the gathered gradients of a step with `terms` loss terms. Returns the gradient's norm.
 
@@ -52,9 +71,10 @@ class Optimiser:
         for master in self.masters.values():
             if master.grad is not None:
                 master.grad.div_(terms)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.masters.values(), self.recipe.clip))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.masters.values(), self.recipe.clip)))
         if math.isfinite(norm):
-            self.adam.param_groups[0]["lr"] = rate
+            for group in self.adam.param_groups:
+                group["lr"] = rate * group["ratio"]
             self.adam.step()
             self.round_into_model()
         self.adam.zero_grad()
@@ -65,6 +85,12 @@ class Optimiser:
         """Give the model the masters in its own precision."""
         for name, p in self.params.items():
             p.copy_(self.masters[name])
+
+    def replace(self, masters: dict[str, torch.Tensor]) -> None:
+        """Give masters and model these tensors."""
+        for name, master in self.masters.items():
+            master.data.copy_(part_like(masters[name], master))
+        self.round_into_model()
 
     def state(self) -> dict[str, torch.Tensor]:
         """Masters and moments by name; all float32."""
@@ -77,10 +103,13 @@ class Optimiser:
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
         """Go on from what `state` returned."""
         for name, master in self.masters.items():
-            master.data.copy_(tensors[f"master/{name}"])
+            master.data.copy_(part_like(tensors[f"master/{name}"], master))
             kept = {key: tensors.get(f"{key}/{name}") for key in MOMENTS}
             self.adam.state[master] = {
-                key: value.to("cpu" if key == "step" else master.device, copy=True)  # AdamW counts on the CPU
+                # AdamW counts on the CPU.
+                key: value.to("cpu", copy=True)
+                if key == "step"
+                else part_like(value.to(master.device, copy=True), master)
                 for key, value in kept.items()
                 if value is not None
             }

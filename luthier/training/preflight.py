@@ -1,9 +1,10 @@
 """What is refused before step 0 because it would fail silently later. Takes seconds; every check says what it saw.
 
-Rows: template and roles, the end of a turn is learnt, something is learnt, lengths, ids inside the vocabulary, one
-beginning-of-sequence token, what is trained is what is served, overlap with validation. Model: something is trainable,
-only linear layers before the output layer get adapters, the disk holds the checkpoints, and a real probe: a few steps
-on one small batch must lower the loss and move every trainable tensor, and the heaviest batch must fit in memory.
+Rows: who speaks when, the template, the end of a turn is learnt, something is learnt, lengths, ids inside the
+vocabulary, one beginning-of-sequence token, what is trained is what is served, overlap with what is held out. Model:
+tokenizer and template are the base's, something is trainable, only linear layers before the output layer get
+adapters, rows in one batch do not see each other, the disk holds the checkpoints, and a real probe: a few steps on
+one small batch must lower the loss and move every trainable tensor, and the heaviest batch must fit in memory.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from transformers import PreTrainedModel
 
 from luthier.errors import BadConfig, BadData, NoRoom, RunFailed
 from luthier.lm.chat import Chat
-from luthier.records.base import canonical
 from luthier.records.data import Row
 from luthier.records.training import Recipe
+from luthier.training import isolation, rows
 from luthier.training.batches import heaviest
 from luthier.training.method import Item, Method
 from luthier.training.optimiser import Optimiser
@@ -30,14 +31,28 @@ PROBE_STEPS = 4
 
 
 class Ledger(NamedTuple):
-    """Where the tokens went: read = trained + dropped. Nothing is cut."""
+    """Where the tokens went: read = trained + cut + dropped."""
 
     rows: int
     dropped_rows: int
     tokens: int
+    """Of the rows that are trained on, in one epoch."""
     dropped_tokens: int
+    """Of rows that are too long."""
     learnt: int
+    """Tokens that the loss is taken at."""
     longest: int
+    cut_tokens: int = 0
+    """Of turns behind a row's last assistant turn: nothing is learnt from them. No answer is ever cut."""
+
+    def spelled(self) -> str:
+        """The ledger as one sentence."""
+        read = self.tokens + self.cut_tokens + self.dropped_tokens
+        return (
+            f"{read:,} tokens read = {self.tokens:,} trained on ({self.learnt:,} learnt, {self.rows:,} rows) "
+            f"+ {self.cut_tokens:,} cut behind the last answer + {self.dropped_tokens:,} dropped "
+            f"({self.dropped_rows:,} rows too long)"
+        )
 
 
 class Prepared(NamedTuple):
@@ -47,20 +62,23 @@ class Prepared(NamedTuple):
     ledger: Ledger
 
 
-def prepare(rows: Sequence[Row], method: Method, chat: Chat, recipe: Recipe, vocabulary: int) -> Prepared:
+def prepare(given: Sequence[Row], method: Method, chat: Chat, recipe: Recipe, vocabulary: int) -> Prepared:
     """Every row made ready and checked. Raises BadData that names the first row at fault and how many there are."""
     items: list[Item] = []
     faults: list[tuple[Row, BadData]] = []
-    for row in rows:
+    cut = 0
+    for row in given:
         try:
+            rows.check_roles(row)
             item = method.prepare(row, chat)
             check_item(item, chat, vocabulary)
             items.append(item)
+            cut += behind_last_answer(row, item, chat)
         except BadData as fault:
             faults.append((row, fault))
     if faults:
         row, first = faults[0]
-        count = f"{len(faults)} of {len(rows)} rows cannot be trained on"
+        count = f"{len(faults)} of {len(given)} rows cannot be trained on"
         raise BadData(f"{count}; the first is row {row.id} ({row.source}:{row.line}): {first.what}", first.mend)
     if not items:
         raise BadData("there is no row to train on", "look at the quarantine of the dataset: luthier data show")
@@ -83,8 +101,16 @@ def prepare(rows: Sequence[Row], method: Method, chat: Chat, recipe: Recipe, voc
             dropped_tokens=tokens - kept,
             learnt=sum(item.targets for item in fitting),
             longest=max(len(item.ids) for item in fitting),
+            cut_tokens=cut,
         ),
     )
+
+
+def behind_last_answer(row: Row, item: Item, chat: Chat) -> int:
+    """Tokens of the turns that follow the last one to learn: they are not fed to the model."""
+    if not row.messages or row.messages[-1].role == "assistant":
+        return 0
+    return max(0, len(chat.encode(chat.text(row.messages, tools=row.tools))) - len(item.ids))
 
 
 def check_item(item: Item, chat: Chat, vocabulary: int) -> None:
@@ -97,7 +123,8 @@ def check_item(item: Item, chat: Chat, vocabulary: int) -> None:
         )
     if item.ids[:2].count(chat.tokenizer.bos_token_id) > 1:
         raise BadData("it begins with two beginning-of-sequence tokens", "mend the chat template")
-    ends = [t for t, learnt in enumerate(item.learnt) if learnt and not (item.learnt[t + 1 : t + 2] or [False])[0]]
+    starts = {*item.branches, len(item.ids)}
+    ends = [t for t, learnt in enumerate(item.learnt) if learnt and (t + 1 in starts or not item.learnt[t + 1])]
     if any(item.ids[t] not in chat.stop_ids for t in ends):
         raise BadData(
             "an assistant turn does not end with a token that stops generation",
@@ -105,20 +132,43 @@ def check_item(item: Item, chat: Chat, vocabulary: int) -> None:
         )
 
 
-def check_overlap(train: Sequence[Row], validation: Sequence[Row]) -> None:
-    """Refuse the same dialogue on both sides: the validation loss would flatter."""
-    seen = {spelled(row): row.id for row in train}
-    for row in validation:
-        if same := seen.get(spelled(row)):
-            raise BadData(
-                f"row {row.id} of the validation rows is row {same} of the training rows",
-                "rebuild the dataset: luthier data build",
-            )
+def check_overlap(train: Sequence[Row], held_out: Sequence[Row]) -> tuple[str, ...]:
+    """Refuse the same dialogue on both sides, however it is spelled: what is measured there would flatter.
+
+    Rows that are nearly the same are named in the sentence that is returned.
+    """
+    if pairs := rows.same(train, held_out):
+        pair, more = pairs[0], len(pairs) - 1
+        raise BadData(
+            f"row {pair.held_out} of the validation rows is row {pair.trained} of the training rows"
+            + (f", and so are {more} more" if more else ""),
+            "rebuild the dataset: luthier data build",
+        )
+    if not (near := rows.nearly(train, held_out)):
+        return ()
+    first = f"the first is {near[0].held_out}, which is nearly {near[0].trained}"
+    return (
+        f"{len(near)} of {len(held_out)} held-out rows are nearly training rows: {first}; data.near takes them out",
+    )
 
 
-def spelled(row: Row) -> bytes:
-    """The dialogue of a row as bytes: equal ones say the same."""
-    return canonical([message.model_dump(mode="json", exclude_defaults=True) for message in row.messages])
+def check_tokenizer(model: PreTrainedModel, chat: Chat) -> None:
+    """Refuse a tokenizer that ends turns with a token that the model has no row for."""
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    if beyond := [token for token in sorted(chat.stop_ids) if token >= min(vocabulary, len(chat.tokenizer))]:
+        known = len(chat.tokenizer)
+        raise BadConfig(
+            f"generation ends at token {beyond[0]}; the tokenizer has {known} tokens, the model {vocabulary}",
+            "fetch the base model's folder again: its tokenizer is not its own",
+        )
+
+
+def check_company(model: PreTrainedModel, items: Sequence[Item], recipe: Recipe, pad: int) -> tuple[str, ...]:
+    """Refuse a model in which rows of one batch see each other; one sentence where the base merely guesses."""
+    some = sorted(items, key=lambda item: len(item.ids))[:2]
+    isolation.check(model, some, pad, packed=recipe.packing, exact=recipe.quantised == "none")
+    guess = isolation.guesses(model, some)
+    return (guess,) if guess else ()
 
 
 def check_model(model: PreTrainedModel, recipe: Recipe) -> int:

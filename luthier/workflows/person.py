@@ -30,6 +30,8 @@ IDENTIFYING = 40
 """A text of so many letters is nobody else's: whoever says it elsewhere says it for this person."""
 PLAIN = (".log", ".jsonl", ".json", ".txt", ".csv", ".md", ".html")
 """Endings of files in the workspace from which a line can be taken."""
+NOT_FED = ("previous", "labelled", "labels")
+"""Roles of parents whose rows are not in what came of them: labels are of rows that stand there themselves, or not."""
 HOUSE = ("checkpoints.jsonl", "index.json", "vault.jsonl")
 """Files of the workspace that are never rewritten here."""
 
@@ -280,7 +282,7 @@ def seen(session: Session, versions: Iterable[str]) -> tuple[Seen, ...]:
     for version in tuple(ids):
         fed = {version}
         for link in ledger.descendants(version):  # the nearest first; the version after it may hold them no more
-            if link.parent in fed and link.role != "previous":
+            if link.parent in fed and link.role not in NOT_FED:
                 fed.add(link.child)
                 ids[link.child] = None
     records: list[tuple[str, Record]] = [(record_id, ledger.get(record_id)) for record_id in ids]

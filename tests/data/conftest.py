@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from luthier import plugins
-from luthier.data import workers
+from luthier.data import prepared
 from luthier.data.scrub import PresidioScrubber, absent
 from luthier.errors import Missing
 from luthier.store.blobs import Blobs
@@ -59,9 +59,9 @@ def weightless(monkeypatch, pipeline, scrubber) -> None:
         return made if (kind, name) == ("scrubber", "presidio") else real(kind, name)
 
     monkeypatch.setattr(plugins, "find", find)
-    workers.scrubber.cache_clear()
+    prepared.scrubber.cache_clear()
     yield
-    workers.scrubber.cache_clear()
+    prepared.scrubber.cache_clear()
 
 
 @pytest.fixture

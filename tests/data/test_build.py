@@ -79,7 +79,7 @@ def test_one_process_and_several_say_the_same(tmp_path, blobs, monkeypatch):
     one = build(part(desk), tmp_path, blobs, key=KEY)
     monkeypatch.setattr(workers, "PAYS", 50)
     monkeypatch.setattr(workers, "CHUNK", 8)
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda count, mp_context: ThreadPoolExecutor(count))
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda count, **_: ThreadPoolExecutor(count))
     assert build(part(desk), tmp_path, blobs, key=KEY).rows == one.rows
 
 
@@ -291,3 +291,33 @@ def test_tools_stay_with_their_row(tmp_path, blobs):
     assert first.tools[0]["function"]["name"] == "balance"
     assert "Schmidt" not in str(first.tools)
     assert (second.tools, made.duplicates) == ((), 0)
+
+
+def test_the_bytes_of_a_version_are_for_ever(tmp_path, blobs):
+    """Digests of before rows travelled between processes as lines: whoever changes them renames every dataset."""
+    lines = [
+        chat(f"Question {number} from Anna Schmidt?", f"Ünïcode \u2028 {number}", dialogue=f"d{number // 3}", n=1.5)
+        for number in range(40)
+    ]
+    lines += [lines[3], chat("Rated?", "No."), chat("Question 3 from Bob Miller?", "Ünïcode \u2028 3")]
+    made = build(part(source(tmp_path, "desk", *lines), near=0.9, detectors=()), tmp_path, blobs, key=KEY)
+    assert (made.rows, made.subjects) == (
+        "818ed0e6c79e83d0d508ca3359d5413e4ad4e5e769d29e77e7bc704c9097d7ae",
+        "532b1e3b90b44b67b8408b599eefdfe8edd0fb2c4a34f658f232e1dcc2f0cd27",
+    )
+
+
+def test_memory_does_not_grow_with_what_is_read(tmp_path, blobs):
+    """Of a row some 200 bytes stay in memory, whatever it says; a chunk of rows and a piece of a blob are in work."""
+    import tracemalloc
+
+    lines = [chat(f"{number} {'what ' * 3000}?", "So.", language="en") for number in range(1900)]
+    desk = source(tmp_path, "desk", *lines)
+    wanted = part(desk, scrubber="none", detectors=())
+    build(wanted, tmp_path, blobs, key=KEY)
+    tracemalloc.start()
+    made = build(wanted, tmp_path, Blobs.open(tmp_path / "other"), key=KEY)
+    assert sum(1 for _ in rows(made, Blobs.open(tmp_path / "other"))) == 1900
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 14e6 < 28e6 < (tmp_path / "desk.jsonl").stat().st_size

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from luthier.data import argilla, label_studio, label_studio_import
 from luthier.data.agreement import agreement, cohen_kappa, krippendorff_alpha, masi
-from luthier.data.labels import Settled, kept, labelled, problem, settle
+from luthier.data.labels import Settled, kept, problem, settle
 from luthier.errors import BadData
 from luthier.records.data import Message, Row
 from luthier.records.labels import Label, LabelQuestion, LabelSchema, Marked
@@ -354,28 +354,12 @@ def test_most_decide_and_a_tie_stays_open() -> None:
     assert {each.row: each for each in settle(late, SCHEMA)}["2"].by == ("chief",)
 
 
-def test_what_was_settled_changes_the_row() -> None:
-    row = a_row()
-    settled = [Settled(row.id, name, value, "alone", ("ana",)) for name, value in VALUES.items() if name != "rewrite"]
-    (turned,) = labelled([row], [*settled, Settled(row.id, "stars", None, "unresolved", ())], SCHEMA)
-    assert turned.messages[-1].content == "Nothing."
-    assert turned.rejected[-1].content == row.messages[-1].content
-    assert turned.id != row.id
-    assert turned.metadata["faults"] == "long; rude"
-    assert turned.metadata["figures"] == "3-8 fee; 9-20 term"
-    assert "preference better" in turned.changes
-    (written,) = labelled([row], [Settled(row.id, "rewrite", VALUES["rewrite"], "alone", ("ana",))], SCHEMA)
-    assert written.messages[-1].content == VALUES["rewrite"]
-    assert written.changes == ("rewrite rewrite",)
-    (same,) = labelled([row], [Settled(row.id, "tone", None, "unresolved", ("ana", "ben"))], SCHEMA)
-    assert same == row
-
-
 def test_a_set_of_labels_keeps_each_once(blobs: Blobs) -> None:
-    first = kept(blobs, EVERY[:3], SCHEMA, "dataset-" + "0" * 64)
-    second = kept(blobs, [*EVERY[1:], EVERY[-1]], SCHEMA, first.dataset, first)
+    first = kept(blobs, EVERY[:3], SCHEMA, "dataset-" + "0" * 64, previous=None, source="a" * 64)
+    second = kept(blobs, [*EVERY, EVERY[-1]], SCHEMA, first.dataset, previous=first, source="b" * 64)
     assert second.count == len(EVERY)
     assert second.annotators == ("ana", "ben", "chief")
+    assert second.sources == ("a" * 64, "b" * 64)
     back = [Label.model_validate(line) for line in blobs.lines(second.labels)]
     assert in_order(back) == in_order(EVERY)
     assert [parent.role for parent in second.parents()] == ["labelled", "schema", "previous"]

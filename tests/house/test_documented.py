@@ -80,6 +80,7 @@ def test_every_room_is_on_the_architecture_page() -> None:
         "recognisers",
         "detectors",
         "formats",
+        "synthetic",
     }
     assert {room for room in rooms if f"`{room}/`" not in text} == set()
 

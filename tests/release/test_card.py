@@ -74,7 +74,7 @@ def test_the_sections_stand_in_their_order(card: str) -> None:
         "- Duplicates left out: 17",
         "- Quarantined rows: 3",
         "| learning rate | 0.0002 |",
-        "| lora | rank 16, rank stabilised True, dropout 0.0, targets all-linear |",
+        "| lora | variant plain, rank 16, rank stabilised True, dropout 0.0, targets all-linear, rate ratio 1.0 |",
         "| loss | 0.4321 |",
         "| steps | 142 |",
         "| machine: torch | 2.13.0 |",

@@ -190,3 +190,22 @@ def test_lines_are_json_that_anybody_can_read(tmp_path: Path) -> None:
     raw = blobs.get(blobs.put_lines([{"text": "Grüße"}]))
     assert raw == b'{"text":"Gr\xc3\xbc\xc3\x9fe"}\n'
     assert json.loads(raw) == {"text": "Grüße"}
+
+
+def test_lines_take_no_memory_for_the_whole_and_none_leaves_where_one_is_wrong(tmp_path: Path) -> None:
+    import tracemalloc
+
+    blobs = Blobs.open(tmp_path / "b")
+    digest = blobs.put_lines({"n": n, "text": "x" * 500} for n in range(20_000))
+    tracemalloc.start()
+    assert sum(line["n"] for line in blobs.lines(digest)) == sum(range(20_000))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1e6
+    path = tmp_path / "b" / digest[:2] / digest
+    path.write_bytes(path.read_bytes()[:-2] + b" \n")
+    with pytest.raises(Tampered):
+        next(blobs.lines(digest))
+    path.unlink()
+    with pytest.raises(UnknownName):
+        next(blobs.lines(digest))

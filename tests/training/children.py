@@ -40,7 +40,7 @@ class Ended(NamedTuple):
 
 
 def arguments(bench: Bench) -> list[str]:
-    named = [word for field, value in bench.order._asdict().items() for word in (f"--{field}", value)]
+    named = [f"{field}={value}" for field, value in bench.order._asdict().items()]
     return ["--workspace", str(bench.folder), *named]
 
 

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from luthier.lm.adapters import put_on
 from luthier.lm.chat import Chat
-from luthier.lm.load import load_model
 from luthier.records.data import DatasetVersion, Message, Row, SourceUse, Split
 from luthier.records.training import LoraSpec, Recipe
 from luthier.store.workspace import Workspace
+from luthier.training import base
 from luthier.training.method import Item
 from luthier.training.run import Order
 from luthier.training.settings import resolve
@@ -105,9 +104,7 @@ def ready(recipe: Recipe, rows: Sequence[Row] | None = None) -> Ready:
     """Everything that the loop wants, without a ledger."""
     folder = Path(recipe.base)
     chat = Chat.load(folder)
-    model = load_model(folder, recipe.dtype, attention="eager")
-    if recipe.lora:
-        model = put_on(model, recipe.lora, recipe.seed)
+    model = base.load(recipe, "generate")
     given = some_rows(validation=0) if rows is None else rows
     items = tuple(SFT.prepare(each, chat) for each in given)
     return Ready(model, chat, items, resolve(recipe, len(given), fast_bfloat16=False).recipe)

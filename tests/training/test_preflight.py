@@ -253,3 +253,29 @@ def test_an_answer_that_was_not_wanted_is_not_learnt_in_silence(base: Path) -> N
     with pytest.raises(BadData, match=f"{unwanted.id} is rated as not wanted"):
         SFT.prepare(unwanted, chat)
     assert SFT.prepare(unwanted.model_copy(update={"good": True}), chat).targets > 0
+
+
+def test_turns_behind_the_last_answer_are_booked_as_cut(base: Path) -> None:
+    talk = dialogue("A?", "B.")
+    plain = prepare(base, [row(1, talk)]).ledger
+    ledger = prepare(base, [row(1, (*talk, Message(role="user", content="And what does a card cost?")))]).ledger
+    chat = Chat.load(base)
+    behind = len(chat.encode("\n<|im_start|>user\nAnd what does a card cost?<|im_end|>\n"))
+    assert (plain.cut_tokens, ledger.cut_tokens, ledger.tokens) == (0, behind, plain.tokens)
+    assert f"= {plain.tokens} trained on" in ledger.spelled()
+    assert ledger.spelled().startswith(f"{plain.tokens + behind} tokens read")
+
+
+def test_roles_are_looked_at(base: Path) -> None:
+    rows = [*some_rows(2, 0), row(3, (Message(role="assistant", content="B."),))]
+    with pytest.raises(BadData, match=r"1 of 3 .* row train-003 .*answers before anybody asked"):
+        prepare(base, rows)
+
+
+def test_a_tokenizer_that_ends_turns_with_a_token_the_model_lacks(base: Path, copied: Path) -> None:
+    made = ready(make_recipe(base))
+    preflight.check_tokenizer(made.model, made.chat)
+    settings = copied / "generation_config.json"
+    settings.write_text(settings.read_text().replace('"eos_token_id": 2', '"eos_token_id": 128009'))
+    with pytest.raises(BadConfig, match=f"ends at token 128009; the tokenizer has {VOCABULARY} tokens"):
+        preflight.check_tokenizer(made.model, Chat.load(copied))

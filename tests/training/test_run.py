@@ -99,7 +99,13 @@ def test_what_is_recorded(base: Path, tmp_path: Path) -> None:
     }
     assert (resolved.learning_rate, resolved.batch_rows) == (1e-3, 4)
     assert resolved.dtype != "auto"
-    assert len(told["started"]["reasons"]) == 3
+    assert [reason.split()[0] for reason in told["started"]["reasons"]] == [
+        "learning_rate",
+        "batch_rows",
+        "dtype",
+        "recompute",
+    ]
+    assert "tokens read" in told["checked"]["said"][0]
     assert told["checked"]["tokens"]["rows"] == 20
     assert model.figures["steps"] == len(metrics) == 10
     assert model.figures["tokens"] == 2 * told["checked"]["tokens"]["tokens"] == sum(m["tokens"] for m in metrics)
@@ -199,13 +205,21 @@ def test_another_base_is_refused(stopped: Bench, copied: Path, change: str) -> N
         run(stopped)
 
 
-def test_another_machine_is_refused(stopped: Bench) -> None:
+def test_another_machine_is_refused(stopped: Bench, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("luthier.training.run.processor_name", lambda: "an abacus")
+    with pytest.raises(BadConfig, match=r"processor was .* and is now an abacus"):
+        run(stopped)
+
+
+def test_another_number_of_threads_goes_on_and_is_told(stopped: Bench) -> None:
     torch.set_num_threads(2)
     try:
-        with pytest.raises(BadConfig, match="threads was 1 and is now 2"):
-            run(stopped)
+        run(stopped)
     finally:
         torch.set_num_threads(1)
+    with Workspace.open(stopped.folder) as workspace:
+        started = workspace.ledger.events(subject=stopped.order.run, verb="started")
+    assert [event.body["threads"] for event in started] == ["1", "2"]
 
 
 def test_a_run_folder_from_elsewhere_is_refused(stopped: Bench, tmp_path: Path, base: Path) -> None:

@@ -99,7 +99,9 @@ def test_what_annotators_said(
         for by, value in zip(("ana", "ben"), both, strict=True)
     ]
     session.workspace.ledger.put(schema)
-    session.workspace.ledger.put(kept(session.workspace.blobs, labels, schema, version.id))
+    session.workspace.ledger.put(
+        kept(session.workspace.blobs, labels, schema, version.id, previous=None, source="ours")
+    )
     page = data_report.write(session, version, tmp_path / "page.html").path.read_text()
     text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
     assert "tone How does it sound? choice 2 3 α 0.44 2 1" in text

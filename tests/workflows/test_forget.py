@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +15,14 @@ from typing import NamedTuple
 import pytest
 
 from luthier import plugins
+from luthier.access import Principal
 from luthier.data.spans import subject_key
 from luthier.data.vault import Vault, vault_key
 from luthier.errors import BadConfig, Missing, RunFailed, UnknownName
 from luthier.feedback import reviews
+from luthier.gateway.exchange import Exchange, Route
+from luthier.gateway.recorded import trace_of
+from luthier.gateway.requests import Asked
 from luthier.records.base import Parent
 from luthier.records.data import DatasetVersion, Message
 from luthier.records.feedback import ReviewItem
@@ -27,6 +32,7 @@ from luthier.workflows import data, lineage, versions
 from luthier.workflows.forget import forget
 from luthier.workflows.person import find, subject_of
 from luthier.workflows.session import Session
+from tests.gateway.bench import Patterns
 from tests.workflows.making import World, a_dataset, a_row, a_trace, moment, world
 
 PERSON = "Marta Kovar"
@@ -260,6 +266,25 @@ def test_a_key_of_a_row_names_them_too(session: Session, planted: Planted) -> No
     done = forget(session, [key])
     assert {len(rows) for rows in done.found.rows.values()} == {2, 1}, "the one that was missed has no key"
     assert erasure.forgotten(session.workspace.ledger) == {key}
+
+
+def test_a_trace_that_was_scrubbed_is_found_by_its_keys(session: Session) -> None:
+    """Nothing in its texts names the person any more: the gateway kept the keyed hash."""
+    made = world(session)
+    keyed = partial(subject_key, session.workspace.pseudonym_key)
+    asked = Asked("support", (Message(role="user", content="I am anna@example.org, call +44 20 7946 0958."),), "")
+    route = Route("engine", made.deployment.model, made.policy)
+    caller = Principal("web", ("caller",))
+    exchange = Exchange(moment("chatcmpl", 1_700_000_000_500), "2026-02-01", 0, caller, route, asked, "", answer="Yes.")
+    session.workspace.traces.put(trace_of(exchange, Patterns(), keyed))
+    other = exchange.but(id=moment("chatcmpl", 1_700_000_000_501), asked=Asked("support", (Message(role="user"),), ""))
+    session.workspace.traces.put(trace_of(other, Patterns(), keyed))
+    assert left_in(session.workspace.folder, b"anna@example.org", b"7946") == []
+    looked = find(session, subject_of(session, ["Anna@Example.org"]))
+    assert looked.traces == (exchange.id,)
+    assert find(session, subject_of(session, ["0044 20 7946-0958"])).traces == (exchange.id,)
+    forget(session, ["anna@example.org"])
+    assert {trace.id for trace in session.workspace.traces.ls()} == {made.trace.id, other.id}
 
 
 def test_a_diff_over_a_retired_version_says_so(session: Session, planted: Planted) -> None:

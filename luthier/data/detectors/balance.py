@@ -22,6 +22,18 @@ PER_LABEL = 10
 """Rows that each such answer has on average."""
 
 
+ANSWER = "answer"
+"""What rows are labelled with where their last answers recur."""
+
+
+def label_of(row: Row, name: str) -> str:
+    """The label of a row: that metadata, or its last answer."""
+    if name != ANSWER:
+        return row.metadata.get(name, "")
+    said = answers(row)
+    return said[-1][:80] if said else ""
+
+
 class Balance(NamedTuple):
     """Rows by class."""
 
@@ -63,8 +75,7 @@ class Spread:
             if (value := row.metadata.get(name)) and len(counts) <= 10 * FEW:
                 counts[value] += 1
         if self.answers is not None:
-            said = answers(row)
-            self.answers[said[-1][:80] if said else ""] += 1
+            self.answers[label_of(row, ANSWER)] += 1
             if len(self.answers) > FEW:
                 self.answers = None
 
@@ -74,7 +85,7 @@ class Spread:
             if counts and len(counts) <= FEW and sum(counts.values()) >= self.rows / 2:
                 return name, dict(counts)
         few = self.answers
-        return ("answer", dict(few)) if few and len(few) * PER_LABEL <= self.rows and len(few) > 1 else None
+        return (ANSWER, dict(few)) if few and len(few) * PER_LABEL <= self.rows and len(few) > 1 else None
 
     def whole(self) -> dict[str, Balance]:
         """The balance of each kind of class, by name."""

@@ -63,10 +63,10 @@ def contradictions(rows: Callable[[], Iterable[Row]], most: int = 1000) -> list[
     groups: dict[int, dict[tuple[str, ...], Said]] = {}
     for row in rows():
         for key, question, answer in asked(row):
-            if key in again and (stated := figures(PLACEHOLDER.sub(" ", answer))):
-                said = Said(row.id, row.source, row.line, question, answer, stated)
+            if key in again and (found_figures := stated(answer)):
+                said = Said(row.id, row.source, row.line, question, answer, found_figures)
                 # one answer for each set of figures: a thousand equal answers are compared once
-                groups.setdefault(key, {}).setdefault(tuple(sorted({figure.value for figure in stated})), said)
+                groups.setdefault(key, {}).setdefault(tuple(sorted({figure.value for figure in found_figures})), said)
     found: list[Contradiction] = []
     for group in groups.values():
         for one, other in combinations(group.values(), 2):
@@ -81,13 +81,21 @@ def contradictions(rows: Callable[[], Iterable[Row]], most: int = 1000) -> list[
     return found
 
 
+def stated(answer: str) -> tuple[Figure, ...]:
+    """The figures that an answer states; those of placeholders are none."""
+    return figures(PLACEHOLDER.sub(" ", answer))
+
+
 def values(found: tuple[Figure, ...]) -> tuple[str, ...]:
     """The figures as they are read, each once."""
     return tuple(dict.fromkeys(figure.value for figure in found))
 
 
 def asked(row: Row) -> Iterator[tuple[int, str, str]]:
-    """Key, question and answer of every question of a row that says enough to be asked twice."""
+    """Key, question and answer of every question of a row that says enough to be asked twice.
+
+    Answers that nobody learns are none: those of weight 0, and that of a row which somebody rated as not wanted.
+    """
     before: tuple[str, ...] = ()
     question = ""
     for message in row.messages:
@@ -95,7 +103,8 @@ def asked(row: Row) -> Iterator[tuple[int, str, str]]:
             question = message.content
             before = (*before, meaning(question))
         elif message.role == "assistant" and question and message.content:
-            if len(before[-1].split()) >= FEWEST:
+            learnt = message.weight != 0 and not (row.good is False and message is row.messages[-1])
+            if learnt and len(before[-1].split()) >= FEWEST:
                 # the system message belongs to the question: another product, another price
                 head = row.messages[0].content if row.messages[0].role == "system" else ""
                 digest = blake2b("\n".join((head, *before)).encode("utf-8", "replace"), digest_size=8).digest()

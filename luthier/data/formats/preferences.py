@@ -1,6 +1,6 @@
 """Source `preferences`: an answer that was preferred, and one that was not.
 
-OpenAI:  {"input": {"messages": […]}, "preferred_output": [message], "non_preferred_output": [message]}
+OpenAI:  {"input": {"messages": […], "tools": […]}, "preferred_output": [message], "non_preferred_output": [message]}
 TRL:     {"prompt": text or messages, "chosen": text or messages, "rejected": text or messages}
 
 Without `prompt` it is what both begin with: messages, texts with turns marked `Human:` and `Assistant:`, or words.
@@ -37,7 +37,8 @@ def understood(number: int, data: Any) -> Raw:
         prompt = listed(asked.get("messages") if isinstance(asked, dict) else None, "input.messages")
         chosen = answer_of(data.get("preferred_output"), "preferred_output")
         rejected = answer_of(data.get("non_preferred_output"), "non_preferred_output")
-        return paired(number, prompt + chosen, prompt + rejected, data)
+        tools = asked.get("tools") if isinstance(asked, dict) else None
+        return paired(number, prompt + chosen, prompt + rejected, data if tools is None else data | {"tools": tools})
     both = data.get("chosen"), data.get("rejected")
     if data.get("prompt") is not None:
         prompt = prompt_of(data["prompt"], "prompt")

@@ -46,7 +46,8 @@ def understood(number: int, data: Any) -> Raw:
     told = {"workload": data.get("workload_id"), "model": response.get("model") or request.get("model")}
     if choice.get("finish_reason") == "length":
         told["finish"] = "length"
-    made = dialogue(number, asked + answer, data, USED)
+    tools = request.get("tools")
+    made = dialogue(number, asked + answer, data if tools is None else data | {"tools": tools}, USED)
     beside = {name: str(value) for name, value in told.items() if isinstance(value, str | int) and value != ""}
     client = data.get("client_id")
     subject = str(client) if isinstance(client, str | int) else ""

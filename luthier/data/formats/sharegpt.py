@@ -16,7 +16,7 @@ from luthier.data.raw import NotADialogue, Raw, Refused, message, shown
 from luthier.records.data import Message
 
 LISTS = ("conversations", "conversation", "messages")
-USED = (*LISTS, "system", "tools")
+USED = (*LISTS, "system")
 FIELDS = ("conversations", "system", *BESIDE)
 ROLES = {
     **dict.fromkeys(("human", "user", "prompter"), "user"),

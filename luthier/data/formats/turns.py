@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from luthier.data.chat_jsonl import parsed, single
+from luthier.data import chat_jsonl
+from luthier.data.chat_jsonl import called, parsed, single
 from luthier.data.raw import NotADialogue, Raw, language_tag, message, ordered
 from luthier.records.data import Message
 
-BESIDE = ("language", "dialogue", "metadata")
+BESIDE = ("language", "dialogue", "metadata", "tools")
 """Fields that every shape may have."""
 
 
@@ -60,11 +61,15 @@ def turn(role: str, content: str, name: str) -> Message:
 
 
 def dialogue(number: int, turns: list[Message], data: Mapping[str, Any], used: Collection[str]) -> Raw:
-    """The turns as a dialogue, with the single values beside the fields `used` as metadata. Raises NotADialogue."""
-    beside = {name: value for name, value in data.items() if name not in used and name not in ("metadata", "language")}
-    metadata = single(data.get("metadata")) | single(beside)
+    """The turns as a dialogue, with the tools of the row, and the single values beside the fields `used` as metadata.
+
+    Raises NotADialogue.
+    """
+    known = {*used, "metadata", "language", "tools"}
+    told = chat_jsonl.an_object(data.get("metadata"))
+    metadata = single(told) | single({name: value for name, value in data.items() if name not in known})
     language = data.get("language") or metadata.pop("language", "")
-    return Raw(number, ordered(turns), language_tag(language), metadata)
+    return Raw(number, ordered(turns), language_tag(language), metadata, tools=called(data.get("tools")))
 
 
 def from_text(value: Any) -> Any:

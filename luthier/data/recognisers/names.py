@@ -159,7 +159,7 @@ def given(word: str) -> bool:
 
 def plain(word: str) -> str:
     """`word` without its accents."""
-    return "".join(letter for letter in normalize("NFKD", word) if not combining(letter))
+    return word if word.isascii() else "".join(c for c in normalize("NFKD", word) if not combining(c))
 
 
 @cache
