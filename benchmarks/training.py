@@ -236,10 +236,10 @@ def spoken(prompt: str, answer: str) -> Line:
 
 
 TASKS = {
-    "sft-xquad": Task("sft", reading, 160, 8, 1e-3, floor=3.5),
-    "dpo-hh": Task("dpo", preferences, 48, 8, 1e-4, floor=2.5, micro_rows=4),
-    "sft-short": Task("sft", short, 320, 8, 1e-3, floor=1.0),
-    "sft-long": Task("sft", long, 12, 4, 1e-3, floor=1.0, micro_rows=1),
+    "sft-xquad": Task("sft", reading, 64, 8, 1e-3, floor=3.5),
+    "dpo-hh": Task("dpo", preferences, 24, 8, 1e-4, floor=2.5, micro_rows=4),
+    "sft-short": Task("sft", short, 128, 8, 1e-3, floor=1.0),
+    "sft-long": Task("sft", long, 8, 4, 1e-3, floor=1.0, micro_rows=1),
 }
 
 if __name__ == "__main__":

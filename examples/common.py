@@ -103,10 +103,10 @@ def train(
     name = training.new_run_id()
     folder = workspace.folder / "runs" / name
     log = folder / "output.log"
-    arguments = ["--workspace", str(workspace.folder), "--run", name, "--name", wanted.name]
-    arguments += ["--recipe", workspace.ledger.put(wanted), "--dataset", dataset]
+    order = {"run": name, "name": wanted.name, "recipe": workspace.ledger.put(wanted), "dataset": dataset}
+    arguments = ["--workspace", str(workspace.folder), *(f"{field}={value}" for field, value in order.items())]
     with child.running("luthier.training", arguments, log) as process:
-        training.follow(process, folder / training.METRICS, progress)
+        training.follow(process, workspace, name, progress, training.Live())
         child.require_success(process, log, f"training run {name}")
     finished = workspace.ledger.events(subject=name, verb="finished")[-1].body
     model = workspace.ledger.get(finished["model"], ModelVersion)

@@ -16,9 +16,11 @@ from pydantic import ValidationError
 
 from luthier import plugins
 from luthier.errors import BadConfig, UnknownName
+from luthier.progress import Progress
 from luthier.records.base import happening_id
 from luthier.records.project import Project
 from luthier.records.training import ModelVersion, Recipe, Run
+from luthier.store.workspace import Workspace
 from luthier.workflows import child
 from luthier.workflows.session import Session
 
@@ -116,7 +118,7 @@ def train_or_halt(
     session.progress("train", 0, 0)
     try:
         with child.running(module, arguments, log) as process:
-            if follow(process, session, run, live):
+            if follow(process, session.workspace, run, session.progress, live):
                 return None
             child.require_success(process, log, f"training run {run}")
     finally:
@@ -140,9 +142,9 @@ def launched(placed: Placed, arguments: list[str]) -> tuple[str, list[str]]:
     return "torch.distributed.run", [*several, *arguments, *(["--shard"] if placed.shard else [])]
 
 
-def follow(process: Popen[bytes], session: Session, run: str, live: Live) -> bool:
+def follow(process: Popen[bytes], workspace: Workspace, run: str, progress: Progress, live: Live) -> bool:
     """Tell what the run writes until its process ends, or until it is to be halted: then True."""
-    teller = Teller(session, run, live)
+    teller = Teller(workspace, run, progress, live)
     running = True
     while running:
         running = process.poll() is None
@@ -156,15 +158,15 @@ def follow(process: Popen[bytes], session: Session, run: str, live: Live) -> boo
 class Teller:
     """Reads what a run has written since the last time, and tells it."""
 
-    def __init__(self, session: Session, run: str, live: Live) -> None:
-        self.session, self.run, self.live = session, run, live
-        self.folder = session.workspace.folder / "runs" / run
+    def __init__(self, workspace: Workspace, run: str, progress: Progress, live: Live) -> None:
+        self.workspace, self.run, self.progress, self.live = workspace, run, progress, live
+        self.folder = workspace.folder / "runs" / run
         self.step = self.look = self.event = 0
         self.peak = 0.0
 
     def tell(self) -> bool:
         """Tell what is new; whether the run is to be halted."""
-        for event in self.session.workspace.ledger.events(subject=self.run, after=self.event):
+        for event in self.workspace.ledger.events(subject=self.run, after=self.event):
             self.event = event.seq
             for sentence in (*event.body.get("reasons", ()), *event.body.get("said", ())):
                 self.live.say(str(sentence))
@@ -189,7 +191,7 @@ class Teller:
         shown = {"loss": sum(line["loss"] for line in lines) / len(lines), "tokens_s": speed}
         if self.peak:
             shown["utilisation"] = speed / self.peak
-        self.session.progress("train", int(lines[-1]["step"]), int(lines[-1]["of"]), **shown)
+        self.progress("train", int(lines[-1]["step"]), int(lines[-1]["of"]), **shown)
 
 
 def seen(look: Line) -> str:

@@ -71,7 +71,7 @@ def test_a_run_in_a_process_of_its_own_is_told_shown_and_tracked(session: Sessio
 def teller(session: Session, told: Told, **live: Any) -> training.Teller:
     opened = Session(session.project, session.root, session.workspace, told.progress)
     (session.workspace.folder / "runs" / RUN).mkdir(parents=True, exist_ok=True)
-    return training.Teller(opened, RUN, training.Live(told.said.append, (told,), **live))
+    return training.Teller(opened.workspace, RUN, opened.progress, training.Live(told.said.append, (told,), **live))
 
 
 def write(session: Session, *steps: int, tail: str = "") -> None:
